@@ -1,0 +1,1 @@
+"""What every FlickrHub service shares: messages, topology, clients, settings, errors."""

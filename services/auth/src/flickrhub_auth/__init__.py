@@ -1,0 +1,1 @@
+"""FlickrHub auth: OAuth 1.0a with Flickr; owns the tokens and lends them."""

@@ -1,0 +1,1 @@
+"""FlickrHub executor: makes the Flickr calls, inside the limits, with retries."""

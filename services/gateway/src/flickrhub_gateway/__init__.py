@@ -1,0 +1,1 @@
+"""FlickrHub gateway: takes calls over HTTP, keeps jobs and their state."""

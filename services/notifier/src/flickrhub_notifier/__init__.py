@@ -1,0 +1,1 @@
+"""FlickrHub notifier: sends signed callbacks until they arrive or give up."""
