@@ -1,0 +1,101 @@
+"""Logs: one JSON object a line, or readable lines on a terminal; the current trace and job on every one of them."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+
+from flickrhub_common.settings import Settings
+
+_SECRET_NAME = re.compile(
+    r"secret|password|authorization|api_token|verifier|encryption|oauth_token|sealed", re.IGNORECASE
+)
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_OAUTH_VALUE = re.compile(r"(oauth_\w+|api_key|api_secret)(=|%3D|\": ?\")[^&\s\"%]+", re.IGNORECASE)
+
+Event = MutableMapping[str, Any]
+
+
+def scrub(text: str) -> str:
+    """Text without credentials in URLs and without values of OAuth parameters."""
+    return _OAUTH_VALUE.sub(r"\1\2…", _CREDENTIALS.sub("…@", text))
+
+
+def _redact(_: Any, __: str, event: Event) -> Event:
+    for name, value in event.items():
+        if _SECRET_NAME.search(name):
+            event[name] = "…"
+        elif isinstance(value, str):
+            event[name] = scrub(value)
+    return event
+
+
+def _add_trace(_: Any, __: str, event: Event) -> Event:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event.setdefault("trace_id", trace.format_trace_id(context.trace_id))
+    return event
+
+
+def configure(settings: Settings, *, service: str) -> None:
+    """Send everything, also what libraries log, through one set of processors to standard output."""
+
+    def _add_service(_: Any, __: str, event: Event) -> Event:
+        event["service"] = service
+        event["service_env"] = settings.service_env
+        return event
+
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_service,
+        _add_trace,
+    ]
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+    last: list[structlog.types.Processor] = (
+        [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        if as_json
+        else [structlog.processors.format_exc_info, _redact, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    _quieten()
+
+
+def _quieten() -> None:
+    """Libraries that log secrets at DEBUG (oauthlib), or a line per request or reconnect, say only what matters."""
+    for name in (
+        "oauthlib",
+        "httpx2",
+        "httpcore2",
+        "urllib3",
+        "uvicorn.access",
+        "aio_pika",
+        "aiormq",
+        "pymongo",
+        "faststream",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger; call it with an event's name in snake_case and its fields."""
+    bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return bound

@@ -1,0 +1,53 @@
+"""MongoDB: the only module that names the driver (PyMongo's async API; docs/adr/0005-drivers.md)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
+
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.settings import MongoSettings
+
+Document = dict[str, Any]
+Database = AsyncDatabase[Document]
+
+OPERATION_SECONDS = 2.5
+"""Time limit of one operation, so that a request that needs Mongo has its 503 within 3 s."""
+
+
+def make_mongo(settings: MongoSettings, *, service: str) -> AsyncMongoClient[Document]:
+    """Make the process's one client; it connects on first use. Writes are acknowledged by a majority, journaled."""
+    return AsyncMongoClient(
+        settings.mongo_url.get_secret_value(),
+        appname=f"flickrhub-{service}",
+        tz_aware=True,
+        timeoutMS=int(OPERATION_SECONDS * 1000),
+        serverSelectionTimeoutMS=int(OPERATION_SECONDS * 1000),
+        connectTimeoutMS=1000,
+        w="majority",
+        journal=True,
+    )
+
+
+@contextmanager
+def mongo_errors() -> Iterator[None]:
+    """Turn the driver's failures into Unavailable("mongo"); what isn't an outage (a duplicate key) passes."""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout, NetworkTimeout) as error:
+        raise Unavailable("mongo") from error
+    except OperationFailure:
+        raise
+    except PyMongoError as error:
+        if error.timeout:
+            raise Unavailable("mongo") from error
+        raise
+
+
+async def ping_mongo(client: AsyncMongoClient[Document]) -> None:
+    """Raise Unavailable if the database doesn't answer."""
+    with mongo_errors():
+        await client.admin.command("ping")

@@ -1,0 +1,173 @@
+"""Settings from the environment: typed, documented, checked at start, secrets also from files.
+
+Every variable ``NAME`` can be given as ``NAME_FILE`` instead, the path of a file that holds the value (as Kubernetes
+and Docker mount secrets). A bad value ends the process with one line that names the variable and never repeats it.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from flickrhub_common.addresses import AddressPolicy
+from flickrhub_common.sealing import KeyRing
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class _FilesSource(EnvSettingsSource):
+    """Reads NAME from the file that NAME_FILE names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = f"{field_name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SystemExit(f"{variable}: the file can't be read ({type(error).__name__})") from error
+
+    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
+        return value
+
+
+class Settings(BaseSettings):
+    """What every service can be told."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    service_env: str = Field("local", description="Name of this deployment, written into every log line.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`json` lines, `console` for people, or `auto`: console on a terminal only."
+    )
+    host: str = Field("0.0.0.0", description="Address the service listens on.")
+    port: int = Field(3000, ge=0, le=65535, description="Port the service listens on.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="Base URL of an OTLP/HTTP collector. Traces are exported only when it is set."
+    )
+    shutdown_grace_seconds: float = Field(
+        20, gt=0, description="How long work in flight may take to finish after SIGTERM, in seconds."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then files named by it."""
+        return init_settings, env_settings, _FilesSource(settings_cls)
+
+
+class RabbitSettings(BaseSettings):
+    """The broker."""
+
+    rabbit_url: SecretStr = Field(
+        SecretStr("amqp://guest:guest@localhost:5672/"), description="AMQP URL of RabbitMQ, credentials included."
+    )
+
+
+class MongoSettings(BaseSettings):
+    """The database."""
+
+    mongo_url: SecretStr = Field(description="MongoDB URL, credentials included. Required.")
+    mongo_db: str = Field("flickrhub", min_length=1, description="Name of the database.")
+
+
+class RedisSettings(BaseSettings):
+    """The store of short-lived things."""
+
+    redis_url: SecretStr = Field(SecretStr("redis://localhost:6379/0"), description="Redis URL, credentials included.")
+
+
+class InternalSettings(BaseSettings):
+    """The credential services show each other."""
+
+    internal_api_token: SecretStr = Field(
+        min_length=16, description="Shared credential of internal HTTP, 16 characters or more. Required."
+    )
+
+
+class SealingSettings(BaseSettings):
+    """Keys for secrets at rest."""
+
+    encryption_keys: SecretStr = Field(description="Key ring, newest first: `<id>:<base64 of 32 bytes>[,…]`. Required.")
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _readable(cls, value: SecretStr) -> SecretStr:
+        KeyRing.parse(value.get_secret_value())
+        return value
+
+    def key_ring(self) -> KeyRing:
+        """The keys, ready to use."""
+        return KeyRing.parse(self.encryption_keys.get_secret_value())
+
+
+class CallbackTargetSettings(BaseSettings):
+    """Where callbacks may go."""
+
+    callback_enabled: bool = Field(True, description="Whether callbacks are sent at all.")
+    callback_allow_cidrs: str = Field(
+        "",
+        description="Comma-separated networks that callbacks may reach though not public. A /0 is refused.",
+    )
+
+    @field_validator("callback_allow_cidrs")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        AddressPolicy.parse(value)
+        return value
+
+    def address_policy(self) -> AddressPolicy:
+        """The policy these settings ask for."""
+        return AddressPolicy.parse(self.callback_allow_cidrs)
+
+
+FLICKR_URLS = {
+    "oauth": "https://www.flickr.com/services/oauth",
+    "rest": "https://api.flickr.com/services/rest/",
+    "upload": "https://up.flickr.com/services/upload/",
+    "replace": "https://up.flickr.com/services/replace/",
+}
+
+
+class FlickrSettings(BaseSettings):
+    """Where Flickr is."""
+
+    mock_flickr: bool = Field(
+        False, description="`true` points every Flickr URL at the simulator; the code path is the same."
+    )
+    flickr_sim_url: str = Field("http://127.0.0.1:3131", description="Where the simulator is, for MOCK_FLICKR.")
+    flickr_oauth_url: str = Field(FLICKR_URLS["oauth"], description="Base of Flickr's OAuth endpoints.")
+    flickr_rest_url: str = Field(FLICKR_URLS["rest"], description="Flickr's REST endpoint.")
+    flickr_upload_url: str = Field(FLICKR_URLS["upload"], description="Flickr's upload endpoint.")
+    flickr_replace_url: str = Field(FLICKR_URLS["replace"], description="Flickr's replace endpoint.")
+    flickr_timeout_seconds: float = Field(15, gt=0, le=60, description="Time limit of one call to Flickr, in seconds.")
+
+    def flickr_url(self, name: Literal["oauth", "rest", "upload", "replace"]) -> str:
+        """The URL to use: the configured one, or the simulator's."""
+        if not self.mock_flickr:
+            return str(getattr(self, f"flickr_{name}_url"))
+        slash = "" if name == "oauth" else "/"
+        return f"{self.flickr_sim_url.rstrip('/')}/services/{name}{slash}"
+
+
+def load(settings: type[S]) -> S:
+    """Read the settings, or end the process with one line that names the bad variable."""
+    try:
+        return settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        raise SystemExit(f"{variable}: {first['msg']}") from None
+    except ValueError as error:  # pydantic-settings' own parsing, whose text may repeat the value
+        raise SystemExit(f"settings: a variable can't be read ({type(error).__name__})") from None

@@ -1,0 +1,64 @@
+"""Traces: one from the enqueue request through every hop to the callback, in W3C form.
+
+Without a collector (``OTEL_EXPORTER_OTLP_ENDPOINT``) nothing is recorded, but trace ids still travel, because a job's
+``trace_id`` is part of the contract.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
+from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
+from opentelemetry.instrumentation.redis import RedisInstrumentor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+
+from flickrhub_common.settings import Settings
+
+
+def make_tracer_provider(settings: Settings, *, service: str) -> TracerProvider:
+    """Make the process's tracer provider; exporting and instrumenting clients only when a collector is set."""
+    resource = Resource.create({"service.name": f"flickrhub-{service}", "deployment.environment": settings.service_env})
+    if not settings.otel_exporter_otlp_endpoint:
+        return TracerProvider(resource=resource, sampler=ALWAYS_OFF)
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(1.0)))
+    endpoint = settings.otel_exporter_otlp_endpoint.rstrip("/") + "/v1/traces"
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    instrument_clients(provider)
+    return provider
+
+
+def instrument_clients(provider: TracerProvider) -> None:
+    """Give every HTTP, Redis and Mongo client made after this a span for each call."""
+    HTTPX2ClientInstrumentor().instrument(tracer_provider=provider)
+    RedisInstrumentor().instrument(tracer_provider=provider)
+    PymongoInstrumentor().instrument(tracer_provider=provider)
+
+
+def trace_headers() -> dict[str, str]:
+    """The current trace context as headers (``traceparent``), empty when there is none."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier
+
+
+def trace_uuid() -> str:
+    """The current W3C trace id written as a UUID; a fresh one when no trace is current."""
+    context = trace.get_current_span().get_span_context()
+    return str(uuid.UUID(int=context.trace_id)) if context.is_valid else str(uuid.uuid4())
+
+
+@contextmanager
+def resumed(headers: Mapping[str, str]) -> Iterator[None]:
+    """Go on, within the block, with the trace these headers carry."""
+    token = otel_context.attach(propagate.extract(dict(headers)))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)

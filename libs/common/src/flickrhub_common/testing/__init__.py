@@ -1,0 +1,6 @@
+"""Fakes that ship with the library: what a unit test gives a use case instead of the real thing."""
+
+from flickrhub_common.testing.clock import FakeClock
+from flickrhub_common.testing.messaging import FakeMessaging, Sent
+
+__all__ = ["FakeClock", "FakeMessaging", "Sent"]
