@@ -1,0 +1,71 @@
+# FlickrHub. `make help` lists what there is; deploy/local/README.md says how the local stack works.
+
+PYTHON_CODE = libs services deploy/local tests
+STACK = .venv/bin/python -m deploy.local
+# The tests' stack: its own folder, its own free ports.
+TEST_RUN_DIR ?= .run-test
+TEST_STACK = RUN_DIR='$(TEST_RUN_DIR)' $(STACK)
+COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
+	lock docs
+
+help: ## list every target
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
+
+setup: ## make .venv and install every package into it
+	@deploy/local/bootstrap.sh python
+
+servers: ## setup, and install RabbitMQ and Redis where they are missing
+	@deploy/local/bootstrap.sh servers
+
+demo: servers ## watch the main job, from OAuth to the signed callback
+	@.venv/bin/python deploy/local/demo.py
+
+test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
+	@.venv/bin/python -m pytest tests/unit $(ARGS)
+	@$(TEST_STACK) test $(wildcard tests/integration tests/contract tests/e2e) $(ARGS)
+
+up: servers ## start everything and wait until it is ready
+	@$(STACK) up
+
+down: ## stop what make up started, keep its data
+	@test ! -x .venv/bin/python || $(STACK) down
+
+clean: ## stop it and forget it: data, logs and credentials of the local stack
+	@test ! -x .venv/bin/python || $(STACK) clean
+	@test ! -x .venv/bin/python || $(TEST_STACK) clean
+
+status: setup ## every process: running, ready, port, pid
+	@$(STACK) status
+
+logs: setup ## follow the logs (NAME=gateway: of one process)
+	@$(STACK) logs $(NAME)
+
+test-unit: setup ## tests that need nothing running (ARGS="-k word" for some)
+	@.venv/bin/python -m pytest tests/unit $(ARGS)
+
+test-integration: servers ## tests against real servers
+	@$(TEST_STACK) test tests/integration $(ARGS)
+
+test-contract: servers ## every row of the contract over HTTP
+	@$(TEST_STACK) test tests/contract $(ARGS)
+
+test-e2e: servers ## whole walks through the running stack
+	@$(TEST_STACK) test tests/e2e $(ARGS)
+
+lint: setup ## ruff, mypy --strict, import-linter
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy $(wildcard $(PYTHON_CODE))
+	.venv/bin/lint-imports
+
+lock: setup ## compile requirements/*.in to hashed lock files (ARGS=--upgrade for newer versions)
+	$(COMPILE) requirements/runtime.in -o requirements/runtime.txt
+	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+
+docs: setup ## regenerate what is generated in docs/ and .env.example
+	.venv/bin/python docs/generate.py

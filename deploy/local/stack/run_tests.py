@@ -1,0 +1,43 @@
+"""`test`: run pytest against a stack of its own."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.stack import envfile
+from deploy.local.stack.down import clean, down
+from deploy.local.stack.places import Places
+from deploy.local.stack.screen import complain, say
+from deploy.local.stack.status import NOT_RUNNING, status
+from deploy.local.stack.up import up
+
+SETTINGS = Path(__file__).resolve().parents[1] / "test.env"
+
+
+def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list[str]) -> int:
+    """Bring the stack up with the test settings on free ports, run pytest, stop the stack again; pytest's exit status.
+
+    A stack that was up already in this run folder is used and left up; one left over from an earlier run is forgotten
+    first. The tests find everything through RUN_DIR and the file `env` in it.
+    """
+    started = status(places, quietly=True) == NOT_RUNNING
+    if started:
+        clean(places)
+    try:
+        # With a stack that runs, this starts what has died of it.
+        up(places, envfile.read(SETTINGS) | dict(environ) if started else {}, free_ports=True)
+        outcome = _pytest(places, environ, pytest_arguments)
+    finally:
+        if started:
+            down(places)
+    if outcome:
+        complain(f"The tests failed. The logs of their processes are in {places.shown(places.logs)}/.")
+    return outcome
+
+
+def _pytest(places: Places, environ: Mapping[str, str], arguments: list[str]) -> int:
+    say(f"Running pytest {' '.join(arguments)}")
+    environment = dict(environ) | {"RUN_DIR": str(places.run)}
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, cwd=places.root, env=environment, check=False).returncode
