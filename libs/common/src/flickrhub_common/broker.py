@@ -194,7 +194,8 @@ class Messaging:
     async def _instead(self, queue: str, message: IncomingMessage, error: Exception) -> None:
         work = WORK_QUEUES.get(queue)
         if work is None:  # an instance's own queue: what it tells is also learnt by time
-            log.warning("event_dropped", queue=queue, error=type(error).__name__)
+            if not isinstance(error, Undecodable):  # an event of the same key that this service doesn't read
+                log.warning("event_dropped", queue=queue, error=type(error).__name__, exc_info=_unexpected(error))
             return
         kept = {"message_type": message.type, "correlation_id": message.correlation_id}
         decision = decide(error, message.headers)
