@@ -29,7 +29,7 @@ def make_redis(settings: RedisSettings, *, max_connections: int = 64) -> Redis:
         health_check_interval=15,
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which closes the pool with the client
 
 
 @contextmanager

@@ -1,0 +1,53 @@
+"""Real servers, each test with a place of its own in them. Where they are: `tests/support/run_env.py`."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+from yarl import URL
+
+from flickrhub_common.mongo import make_mongo
+from flickrhub_common.redis import make_redis
+from flickrhub_common.settings import MongoSettings, RabbitSettings, RedisSettings
+from tests.support.rabbit_admin import RabbitAdmin, fresh_vhost
+from tests.support.run_env import needed
+
+
+@pytest.fixture
+async def rabbit_admin() -> AsyncIterator[RabbitAdmin]:
+    """An operator's view of this test's own vhost, the one of `rabbit_settings`."""
+    vhost = f"test-{uuid.uuid4().hex[:12]}"
+    async with fresh_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL"), vhost) as admin:
+        yield admin
+
+
+@pytest.fixture
+async def rabbit_settings(rabbit_admin: RabbitAdmin) -> RabbitSettings:
+    """RabbitMQ with a fresh vhost, deleted afterwards."""
+    url = URL(needed("RABBIT_URL")).with_path(rabbit_admin.vhost)
+    return RabbitSettings(rabbit_url=SecretStr(str(url)))
+
+
+@pytest.fixture
+async def mongo_settings() -> AsyncIterator[MongoSettings]:
+    """MongoDB with a database name of this test's own, dropped afterwards."""
+    settings = MongoSettings(mongo_url=SecretStr(needed("MONGO_URL")), mongo_db=f"test_{uuid.uuid4().hex[:12]}")
+    yield settings
+    async with make_mongo(settings, service="test") as client:
+        await client.drop_database(settings.mongo_db)
+
+
+@pytest.fixture
+async def redis_settings() -> AsyncIterator[RedisSettings]:
+    """Redis with the database TEST_REDIS_DB (15), which is emptied before and after the test."""
+    number = os.environ.get("TEST_REDIS_DB", "15")
+    settings = RedisSettings(redis_url=SecretStr(str(URL(needed("REDIS_URL")).with_path(f"/{number}"))))
+    client = make_redis(settings, max_connections=2)
+    try:
+        await client.flushdb()
+        yield settings
+        await client.flushdb()
+    finally:
+        await client.aclose()
