@@ -1,0 +1,5 @@
+"""``python -m flickrhub_executor``."""
+
+from flickrhub_executor.main import run
+
+run()

@@ -1,0 +1,115 @@
+"""The rate limits in Redis, shared by every executor (docs/adr/0006-turns.md).
+
+Two limits, one decision, by the clock of Redis:
+
+* A **user** has a lane: turns at least ``1/per_second`` apart. A job that has to wait reserves the lane's next turn
+  and waits for it elsewhere; it comes back with its reservation. So a thousand jobs of one user are looked at twice
+  each, hold no worker, and don't stand before another user's job.
+* An **api key** has a budget: at most ``per_hour`` calls in any 3600 s, kept as the times of the last ``per_hour`` of
+  them. It is spent when a user's turn has come, never ahead, so nobody's waiting jobs eat what others need now. When
+  it is spent, the job at the head of a lane reserves the next place in the budget and blocks its lane until then: users take
+  places one by one, in the order in which they came.
+
+Calls of one user are never closer than the lane allows: a call may be told to wait a moment (less than half a second,
+less than the ladder could do) for the one before it; what comes back too late in a crowd goes to the end of its lane.
+"""
+
+import hashlib
+
+from redis.asyncio import Redis
+
+from flickrhub_common.contracts import Reservation
+from flickrhub_common.redis import redis_errors
+from flickrhub_common.topology import MAX_DELAY_SECONDS
+from flickrhub_executor.models import Go, WaitForTurn
+
+HOUR_SECONDS = 3600.0
+SHORT_WAIT_SECONDS = 0.5
+
+_ADMIT = """
+local lane, budget = KEYS[1], KEYS[2]
+local interval, per_hour, hour = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local short, held, at = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local state = redis.call('HMGET', lane, 'tail', 'last', 'block')
+local tail, last, block = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
+
+local function exact(number) return string.format('%.6f', number) end
+local function save()
+  if interval == 0 and per_hour == 0 then return end
+  redis.call('HSET', lane, 'tail', exact(tail), 'last', exact(last), 'block', exact(block))
+  redis.call('EXPIREAT', lane, math.ceil(math.max(tail, now) + 2 * hour))
+end
+local function wait(limit, turn) save() return {'wait', limit, exact(turn), exact(turn - now)} end
+local function spend(turn)
+  if per_hour == 0 then return end
+  redis.call('LPUSH', budget, exact(turn))
+  redis.call('LTRIM', budget, 0, per_hour - 1)
+  redis.call('EXPIREAT', budget, math.ceil(turn + 2 * hour))
+end
+local function room()
+  if per_hour == 0 then return now end
+  local oldest = redis.call('LINDEX', budget, per_hour - 1)
+  return oldest and math.max(now, tonumber(oldest) + hour) or now
+end
+
+local turn = at
+if held == '' then turn = math.max(now, tail + interval) end
+if held ~= 'key' and math.max(turn, now) < block then
+  local apart = interval
+  if per_hour > 0 then apart = math.max(interval, hour / per_hour) end
+  tail = math.max(block, tail + apart)
+  return wait('user', tail)
+end
+if held == '' then
+  tail = turn
+  if turn - now > short then return wait('user', turn) end
+end
+local go = math.max(now, turn, last + interval)
+if go - now > short then
+  tail = math.max(tail, last) + interval
+  return wait(held == 'key' and 'key' or 'user', tail)
+end
+if held ~= 'key' then
+  local free = room()
+  if free - now > short then
+    spend(free)
+    tail, block = math.max(tail, free), free
+    return wait('key', free)
+  end
+  go = math.max(go, free)
+  spend(go)
+end
+last = go
+save()
+return {'go', exact(go - now)}
+"""
+
+
+class RedisLimits:
+    """Implements the port ``Limits``; 0 switches a limit off."""
+
+    def __init__(self, redis: Redis, *, prefix: str, per_hour: int, per_second: float) -> None:
+        self._prefix = prefix
+        self._per_hour = per_hour
+        self._interval = 1 / per_second if per_second else 0.0
+        self._admit = redis.register_script(_ADMIT)
+
+    async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
+        """Ask for a turn, or redeem the one that was reserved."""
+        if not self._interval and not self._per_hour:
+            return Go(0.0)
+        key = hashlib.sha256(api_key.encode()).hexdigest()[:16]
+        held, at = (reservation.limit, reservation.at) if reservation else ("", 0.0)
+        with redis_errors():
+            answer = await self._admit(
+                keys=[f"{self._prefix}lane:{user_id}:{key}", f"{self._prefix}budget:{key}"],
+                args=[self._interval, self._per_hour, HOUR_SECONDS, SHORT_WAIT_SECONDS, held, at],
+            )
+        if answer[0] == b"go":
+            return Go(float(answer[1]))
+        seconds = float(answer[3])
+        if seconds > MAX_DELAY_SECONDS:  # beyond the ladder's reach: ask again when it ends
+            return WaitForTurn(MAX_DELAY_SECONDS, None)
+        return WaitForTurn(seconds, Reservation(limit=answer[1].decode(), at=float(answer[2])))

@@ -1,0 +1,14 @@
+"""Starts the executor."""
+
+from flickrhub_common import logs
+from flickrhub_common.server import serve
+from flickrhub_common.settings import load
+from flickrhub_executor.settings import ExecutorSettings
+from flickrhub_executor.wiring import build_app, service_name
+
+
+def run() -> None:
+    """Run until SIGTERM."""
+    settings = load(ExecutorSettings)
+    logs.configure(settings, service=service_name(settings))
+    serve(build_app(settings), settings)

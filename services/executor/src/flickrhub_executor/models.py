@@ -1,0 +1,115 @@
+"""What the executor speaks of."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Reservation
+
+Outcome = JobCompleted | JobFailed
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A token lent by auth. Never shown: its text form holds nothing."""
+
+    user_id: str
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+    oauth_token: str = field(repr=False)
+    oauth_token_secret: str = field(repr=False)
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class FlickrCall:
+    """One REST call as Flickr takes it: all values text, in the order given."""
+
+    method: str
+    http_method: str
+    params: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FlickrReply:
+    """What came back: the HTTP status, the body, ``Retry-After`` in seconds, how long it took in milliseconds."""
+
+    status: int
+    body: bytes = field(repr=False)
+    retry_after: float | None
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class CachedReply:
+    """An answer kept from before, as compact JSON text with its HTTP status."""
+
+    flickr: str = field(repr=False)
+    status: int
+
+
+@dataclass(frozen=True)
+class CacheKey:
+    """Names a cached answer: valid only while the user's generation is the one read with it."""
+
+    user_id: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Go:
+    """The call may be made after ``seconds`` (under half a second: shorter than the ladder is fine)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WaitForTurn:
+    """The job's turn comes in ``seconds``; ``reservation`` keeps its place."""
+
+    seconds: float
+    reservation: Reservation | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The claim is ours. ``doubtful``: an executor that died may have made this call already."""
+
+    doubtful: bool
+
+
+@dataclass(frozen=True)
+class Held:
+    """Another copy of the message is being worked on, for ``seconds`` at most."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """The job has its outcome already; None when every reader has been told."""
+
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """This attempt is over; the next one is ``retry``, due at ``due`` (Unix seconds), None if it is under way."""
+
+    retry: JobRequested | None
+    due: float
+
+
+Claim = Taken | Held | Concluded | Superseded
+
+
+def json_params(params: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """A client's params as Flickr takes them: booleans as 1 and 0, lists comma-separated, everything text."""
+    return tuple((name, _text(value)) for name, value in params.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(_text(item) for item in value)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)

@@ -1,0 +1,96 @@
+"""What the use cases need from outside."""
+
+from typing import Any, Protocol
+
+from flickrhub_common.contracts import JobRequested, Message, Reservation
+from flickrhub_executor.models import (
+    CachedReply,
+    CacheKey,
+    Claim,
+    Credentials,
+    FlickrCall,
+    FlickrReply,
+    Go,
+    Outcome,
+    WaitForTurn,
+)
+
+
+class Messages(Protocol):
+    """The broker. Every method returns when RabbitMQ has confirmed, or raises Unavailable."""
+
+    async def send_event(self, event: Message) -> None:
+        """Tell everybody who reads such events."""
+        ...
+
+    async def send_later(self, message: Message, *, queue: str, seconds: float) -> None:
+        """Deliver after a delay."""
+        ...
+
+    async def send_dead(self, message: Message, *, queue: str, headers: dict[str, Any]) -> None:
+        """Put among the dead letters."""
+        ...
+
+
+class Tokens(Protocol):
+    """Auth, as far as executors know it."""
+
+    async def lend(self, user_id: str) -> Credentials:
+        """The connection's token. Raises TokenNotFound or Unavailable."""
+        ...
+
+    def forget(self, user_id: str) -> None:
+        """Drop what is kept in memory."""
+        ...
+
+
+class Flickr(Protocol):
+    """Flickr's REST endpoint."""
+
+    async def call(self, call: FlickrCall, credentials: Credentials) -> FlickrReply:
+        """Make one signed call. Raises TransientFailure when no answer came."""
+        ...
+
+
+class Cache(Protocol):
+    """Answers kept from before."""
+
+    async def find(self, user_id: str, digest: str) -> tuple[CacheKey, CachedReply | None]:
+        """The answer, if there is one, and the key under which a fresh one may be kept. Raises Unavailable."""
+        ...
+
+    async def keep(self, key: CacheKey, reply: CachedReply) -> None:
+        """Keep an answer. Raises Unavailable."""
+        ...
+
+    async def make_stale(self, user_id: str) -> None:
+        """Make all of a user's answers stale at once. Raises Unavailable."""
+        ...
+
+
+class Limits(Protocol):
+    """The rate limits, shared by all executors."""
+
+    async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
+        """Ask for a turn, or redeem a reserved one. Raises Unavailable."""
+        ...
+
+
+class Claims(Protocol):
+    """Who works on which job, and how it ended."""
+
+    async def take(self, job: JobRequested) -> Claim:
+        """Claim a job's attempt before the call. Raises Unavailable."""
+        ...
+
+    async def conclude(self, job: JobRequested, outcome: Outcome) -> Outcome | None:
+        """Keep the outcome unless there is one; returns the one that counts, None if it was reported. Unavailable."""
+        ...
+
+    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> None:
+        """Keep that this attempt is over and which comes next. Raises Unavailable."""
+        ...
+
+    async def mark_reported(self, job_id: str) -> None:
+        """Note that every reader of the outcome has been told. Raises Unavailable."""
+        ...

@@ -1,0 +1,210 @@
+"""One message of ``flickr_rest``: make the call, or find out why not and what comes next."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from flickrhub_common.clock import Clock
+from flickrhub_common.contracts import JobRequested, queue_of
+from flickrhub_common.errors import TokenNotFound, Unavailable
+from flickrhub_common.json_text import dump
+from flickrhub_common.logs import logger
+from flickrhub_common.retry import Backoff
+from flickrhub_executor.errors import AttemptsExhausted, CallFailed, OutcomeUnknown, PermanentFailure
+from flickrhub_executor.methods import NOT_REPEATABLE, is_cacheable, is_write
+from flickrhub_executor.models import (
+    CachedReply,
+    CacheKey,
+    Concluded,
+    Credentials,
+    FlickrCall,
+    Held,
+    Superseded,
+    Taken,
+    WaitForTurn,
+    json_params,
+)
+from flickrhub_executor.ports import Cache, Claims, Flickr, Limits, Messages, Tokens
+from flickrhub_executor.usecases.judge_reply import judge
+from flickrhub_executor.usecases.report_outcome import ReportOutcome, completed, failed, retrying
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class RetryRules:
+    """How often a job is tried and how long is waited in between."""
+
+    max_attempts: int
+    backoff: Backoff
+
+
+class ExecuteJob:
+    """Takes a job as far as it goes now: to its outcome, to its next attempt, or to its turn."""
+
+    def __init__(
+        self,
+        *,
+        messages: Messages,
+        tokens: Tokens,
+        flickr: Flickr,
+        cache: Cache | None,
+        limits: Limits,
+        claims: Claims,
+        report: ReportOutcome,
+        rules: RetryRules,
+        clock: Clock,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._messages = messages
+        self._tokens = tokens
+        self._flickr = flickr
+        self._cache = cache
+        self._limits = limits
+        self._claims = claims
+        self._report = report
+        self._rules = rules
+        self._clock = clock
+        self._pause = pause
+        self._chance = chance
+
+    async def __call__(self, job: JobRequested) -> None:
+        """Returns when what follows is stored and confirmed; Unavailable means that nothing was done yet."""
+        if job.method is None:
+            await self._end(job, PermanentFailure("The job names no method.", code="ERR_INVALID_REQUEST"))
+            return
+        try:
+            credentials = await self._tokens.lend(job.user_id)
+        except TokenNotFound as error:
+            gone = PermanentFailure("The Flickr account is no longer connected.", code=error.code)
+            gone.__cause__ = error
+            await self._end(job, gone)
+            return
+        await self._with_token(job, job.method, credentials)
+
+    async def _with_token(self, job: JobRequested, method: str, credentials: Credentials) -> None:
+        key, cached = await self._find_cached(job, method)
+        if cached is None:
+            turn = await self._limits.admit(
+                user_id=job.user_id, api_key=credentials.api_key, reservation=job.reservation
+            )
+            if isinstance(turn, WaitForTurn):
+                waiting = job.model_copy(update={"reservation": turn.reservation})
+                await self._messages.send_later(waiting, queue=queue_of(job.target), seconds=turn.seconds)
+                return
+            await self._pause(turn.seconds)
+        if not await self._claim(job, method):
+            return
+        if cached is not None:
+            now = self._clock.now()
+            await self._report(job, completed(job, cached, self._rules.max_attempts, now, from_cache=True))
+            return
+        await self._attempt(job, method, credentials, key)
+
+    async def _find_cached(self, job: JobRequested, method: str) -> tuple[CacheKey | None, CachedReply | None]:
+        if self._cache is None or not is_cacheable(method):
+            return None, None
+        digest = hashlib.sha256(dump([method, sorted(json_params(job.params))]).encode()).hexdigest()
+        return await self._cache.find(job.user_id, digest)
+
+    async def _claim(self, job: JobRequested, method: str) -> bool:
+        """Whether this copy of the message is the one to make the call; otherwise what it needs has been done."""
+        claim = await self._claims.take(job)
+        match claim:
+            case Taken(doubtful):
+                return await self._may_call(job, method, doubtful=doubtful)
+            case Concluded(outcome):
+                if outcome is not None:
+                    await self._report(job, outcome)
+            case Held(seconds):
+                again = job.model_copy(update={"reservation": None})
+                await self._messages.send_later(again, queue=queue_of(job.target), seconds=seconds)
+            case Superseded(retry, due):
+                if retry is not None:
+                    wait = max(0.0, due - self._clock.now().timestamp())
+                    await self._messages.send_later(retry, queue=queue_of(job.target), seconds=wait)
+        return False
+
+    async def _may_call(self, job: JobRequested, method: str, *, doubtful: bool) -> bool:
+        """After a death in the middle of a write: its effect may be there, unseen."""
+        if not (doubtful and is_write(method)):
+            return True
+        if self._cache is not None:
+            await self._cache.make_stale(job.user_id)
+        if method in NOT_REPEATABLE:
+            await self._end(job, _unknown(None))
+            return False
+        return True
+
+    async def _attempt(self, job: JobRequested, method: str, credentials: Credentials, key: CacheKey | None) -> None:
+        call = FlickrCall(method, "POST" if is_write(method) else "GET", json_params(job.params))
+        try:
+            reply = await self._flickr.call(call, credentials)
+            success = judge(reply, method=method, repeated=job.doubtful)
+        except CallFailed as failure:
+            await self._failed(job, method, credentials, failure)
+            return
+        answer = CachedReply(success.flickr, reply.status)
+        await self._update_cache(job, method, key, answer)
+        outcome = completed(job, answer, self._rules.max_attempts, self._clock.now(), duration_ms=reply.duration_ms)
+        await self._report(job, outcome)
+
+    async def _update_cache(self, job: JobRequested, method: str, key: CacheKey | None, answer: CachedReply) -> None:
+        """Keep a read, make reads stale after a write. The answer is there: lacking Redis must not repeat the call."""
+        if self._cache is None:
+            return
+        try:
+            if is_write(method):
+                await self._cache.make_stale(job.user_id)
+            elif key is not None:
+                await self._cache.keep(key, answer)
+        except Unavailable as error:
+            log.warning("cache_not_updated", error=str(error))
+
+    async def _failed(self, job: JobRequested, method: str, credentials: Credentials, failure: CallFailed) -> None:
+        doubtful = failure.doubtful and is_write(method)
+        if doubtful and self._cache is not None:
+            await self._cache.make_stale(job.user_id)
+        if failure.token_dead:
+            await self._report.token_dead(job, credentials, failure)
+        if not failure.retryable:
+            await self._end(job, failure)
+        elif doubtful and method in NOT_REPEATABLE:
+            await self._end(job, _unknown(failure))
+        elif job.attempt >= self._rules.max_attempts:
+            await self._end(job, _exhausted(failure, self._rules.max_attempts))
+        else:
+            await self._try_again(job, failure, doubtful=doubtful)
+
+    async def _try_again(self, job: JobRequested, failure: CallFailed, *, doubtful: bool) -> None:
+        wait = self._rules.backoff.wait(failed_attempts=job.attempt, chance=self._chance(), asked=failure.retry_after)
+        retry = job.model_copy(
+            update={"attempt": job.attempt + 1, "reservation": None, "doubtful": job.doubtful or doubtful}
+        )
+        now = self._clock.now()
+        await self._claims.give_up_attempt(job, retry, due=now.timestamp() + wait)
+        await self._messages.send_event(retrying(job, failure, self._rules.max_attempts, now, wait))
+        await self._messages.send_later(retry, queue=queue_of(job.target), seconds=wait)
+        log.info("job_retrying", attempt=job.attempt, reason=failure.message, seconds=round(wait, 3))
+
+    async def _end(self, job: JobRequested, failure: CallFailed) -> None:
+        await self._report(job, failed(job, failure, self._rules.max_attempts, self._clock.now()))
+
+
+def _unknown(cause: CallFailed | None) -> OutcomeUnknown:
+    error = OutcomeUnknown(
+        "Flickr's answer was lost and repeating this call could do it twice; look at Flickr before you repeat it.",
+        code="ERR_OUTCOME_UNKNOWN",
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _exhausted(last: CallFailed, attempts: int) -> AttemptsExhausted:
+    times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    error = AttemptsExhausted(f"Gave up after {times}: {last.message}", code=last.code)
+    error.__cause__ = last
+    return error

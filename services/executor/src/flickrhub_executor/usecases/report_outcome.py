@@ -1,0 +1,124 @@
+"""How a job ended, told to everybody: stored with the claim, buried if it failed, published, in this order."""
+
+from datetime import datetime, timedelta
+
+from flickrhub_common.clock import Clock
+from flickrhub_common.contracts import (
+    Failure,
+    JobCompleted,
+    JobFailed,
+    JobRequested,
+    JobRetrying,
+    TokenRejected,
+    queue_of,
+)
+from flickrhub_common.logs import logger
+from flickrhub_common.topology import FLICKR_DLQ
+from flickrhub_executor.errors import CallFailed
+from flickrhub_executor.models import CachedReply, Credentials, Outcome
+from flickrhub_executor.ports import Claims, Messages, Tokens
+
+log = logger(__name__)
+
+
+class ReportOutcome:
+    """Makes an outcome final and known. Safe to repeat: the first outcome stored is the one that counts."""
+
+    def __init__(self, *, messages: Messages, claims: Claims, tokens: Tokens, clock: Clock) -> None:
+        self._messages = messages
+        self._claims = claims
+        self._tokens = tokens
+        self._clock = clock
+
+    async def __call__(self, job: JobRequested, outcome: Outcome) -> None:
+        """Returns when the outcome's event is confirmed. Raises Unavailable; then it is reported on redelivery."""
+        counts = await self._claims.conclude(job, outcome)
+        if counts is None:
+            return
+        if isinstance(counts, JobFailed):
+            await self._bury(job, counts)
+        await self._messages.send_event(counts)
+        await self._claims.mark_reported(job.job_id)
+        log.info(
+            "job_ended", outcome=counts.name, user_id=job.user_id, method=job.method, attempts=counts.attempts_made
+        )
+
+    async def token_dead(self, job: JobRequested, credentials: Credentials, failure: CallFailed) -> None:
+        """Tell auth that Flickr refuses this token, and stop using it here."""
+        self._tokens.forget(job.user_id)
+        rejected = TokenRejected(
+            user_id=job.user_id,
+            fingerprint=credentials.fingerprint,
+            reason=failure.message,
+            at=self._clock.now(),
+        )
+        await self._messages.send_event(rejected)
+
+    async def _bury(self, job: JobRequested, outcome: JobFailed) -> None:
+        headers = {
+            "reason": outcome.failure.message,
+            "code": outcome.failure.code or "",
+            "attempts": outcome.attempts_made,
+            "trace_id": outcome.trace_id,
+            "job_id": job.job_id,
+            "queue": queue_of(job.target),
+        }
+        await self._messages.send_dead(job, queue=FLICKR_DLQ, headers=headers)
+
+
+def completed(
+    job: JobRequested,
+    answer: CachedReply,
+    max_attempts: int,
+    now: datetime,
+    *,
+    from_cache: bool = False,
+    duration_ms: int = 0,
+) -> JobCompleted:
+    """The event of a job that has Flickr's answer."""
+    return JobCompleted(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        target=job.target,
+        trace_id=job.trace_id,
+        attempts_made=job.attempt,
+        max_attempts=max_attempts,
+        at=now,
+        from_cache=from_cache,
+        flickr=answer.flickr,
+        http_status=answer.status,
+        duration_ms=duration_ms,
+        callback=job.callback,
+        meta=job.meta,
+    )
+
+
+def failed(job: JobRequested, failure: CallFailed, max_attempts: int, now: datetime) -> JobFailed:
+    """The event of a job that failed for good."""
+    return JobFailed(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        target=job.target,
+        trace_id=job.trace_id,
+        attempts_made=job.attempt,
+        max_attempts=max_attempts,
+        at=now,
+        failure=Failure(message=failure.message, code=failure.code, chain=failure.chain()),
+        callback=job.callback,
+        meta=job.meta,
+    )
+
+
+def retrying(job: JobRequested, failure: CallFailed, max_attempts: int, now: datetime, wait: float) -> JobRetrying:
+    """The event of an attempt that will be repeated after ``wait`` seconds."""
+    return JobRetrying(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        target=job.target,
+        trace_id=job.trace_id,
+        attempts_made=job.attempt,
+        max_attempts=max_attempts,
+        at=now,
+        reason=failure.message,
+        next_attempt_at=now + timedelta(seconds=wait),
+    )
