@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 
 import uvicorn
 from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flickrhub_common import problems
 from flickrhub_common.settings import Settings
@@ -13,19 +15,41 @@ from flickrhub_common.settings import Settings
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
+UNTRACED = frozenset({"/health", "/health/ready"})
 
 
-def make_app(*, title: str, description: str, lifespan: Lifespan, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
-    """An app with the hub's envelope, request ids and body limit; the lifespan opens and closes everything."""
+def make_app(
+    *,
+    title: str,
+    description: str,
+    lifespan: Lifespan,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    tracer_provider: TracerProvider | None = None,
+    untraced: frozenset[str] = UNTRACED,
+) -> FastAPI:
+    """An app with the hub's envelope, request ids and body limit; the lifespan opens and closes everything.
+
+    Every request has a span of ``tracer_provider`` (the process's, if none is given), except for the paths ``untraced``
+    names: probes, and paths whose query carries a secret, since a span holds the query. The framework's own docs
+    pages are off: they load scripts from elsewhere.
+    """
     app = FastAPI(
         title=title,
         description=description,
         version="0.1.0",
         lifespan=lifespan,
-        max_body_size=max_body_bytes,
         redirect_slashes=False,
-        telemetry={"logs": False, "metrics": False},
+        docs_url=None,
+        redoc_url=None,
+        telemetry={
+            "logs": False,
+            "metrics": False,
+            "operation_spans": False,
+            "tracer_provider": tracer_provider,
+            "exclude": lambda scope: scope.get("path") in untraced,
+        },
     )
+    app.add_middleware(problems.BodyLimit, most=max_body_bytes)
     problems.install(app)
     return app
 
@@ -43,7 +67,8 @@ def serve(app: FastAPI, settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=EnvelopedProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -51,3 +76,12 @@ def serve(app: FastAPI, settings: Settings) -> None:
         timeout_keep_alive=30,
     )
     uvicorn.Server(config).run()
+
+
+class EnvelopedProtocol(HttpToolsProtocol):
+    """Uvicorn's HTTP, but what it can't even parse gets the envelope too."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that aren't HTTP, and close."""
+        self.transport.write(problems.unparsable())
+        self.transport.close()
