@@ -7,8 +7,8 @@ Two limits, one decision, by the clock of Redis:
   each, hold no worker, and don't stand before another user's job.
 * An **api key** has a budget: at most ``per_hour`` calls in any 3600 s, kept as the times of the last ``per_hour`` of
   them. It is spent when a user's turn has come, never ahead, so nobody's waiting jobs eat what others need now. When
-  it is spent, the job at the head of a lane reserves the next place in the budget and blocks its lane until then: users take
-  places one by one, in the order in which they came.
+  it is spent, the job at the head of a lane reserves the next place in the budget and blocks its lane until then:
+  users take places one by one, in the order in which they came.
 
 Calls of one user are never closer than the lane allows: a call may be told to wait a moment (less than half a second,
 less than the ladder could do) for the one before it; what comes back too late in a crowd goes to the end of its lane.
