@@ -1,0 +1,5 @@
+"""``python -m flickrhub_auth``."""
+
+from flickrhub_auth.main import run
+
+run()
