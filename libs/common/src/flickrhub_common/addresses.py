@@ -7,6 +7,7 @@ lets NAT64, 6to4 and multicast through).
 import ipaddress
 import re
 import socket
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ _NEVER = tuple(
         "192.88.99.0/24",
         "192.0.0.0/24",
         "168.63.129.16/32",
+        "2002::/16",
         "fec0::/10",
         "3fff::/20",
         "5f00::/16",
@@ -31,6 +33,7 @@ _NEVER = tuple(
     )
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_OTHER_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 _ODD_LITERAL = re.compile(r"(0[xX][0-9a-fA-F]*|\d+)(\.(0[xX][0-9a-fA-F]*|\d+)){0,3}")
 
 
@@ -87,8 +90,11 @@ def check_url(url: str, policy: AddressPolicy) -> None:
 
 
 def literal_address(host: str) -> IpAddress | None:
-    """The address a host spells out, also in the odd forms resolvers take (``127.1``, ``0x7f.1``, ``2130706433``)."""
-    name = host.rstrip(".").lower()
+    """The address a host spells out, also in the odd forms resolvers take (``127.1``, ``0x7f.1``, ``2130706433``).
+
+    Compatibility digits and the dots that IDNA reads as dots (``127\u30020\u30020\u30021``) count as the plain ones.
+    """
+    name = unicodedata.normalize("NFKC", host.translate(_OTHER_DOTS)).rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return ipaddress.IPv4Address("127.0.0.1")
     try:
@@ -109,8 +115,6 @@ def _unwrap(address: IpAddress) -> IpAddress:
         return address
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address

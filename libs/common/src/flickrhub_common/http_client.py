@@ -10,10 +10,14 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import httpcore2
 import httpx2
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from flickrhub_common.addresses import REFUSED_ADDRESS, AddressPolicy, IpAddress, RefusedUrl, literal_address
 from flickrhub_common.telemetry import trace_headers
@@ -24,6 +28,48 @@ HttpClient = httpx2.AsyncClient
 HttpError = httpx2.HTTPError
 ConnectFailure = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 """Errors that say the request was never sent."""
+InvalidUrl = httpx2.InvalidURL
+"""A URL the driver can't make a request of; no ``HttpError``."""
+
+GUARDED_REPLY_BYTES = 256 * 1024
+"""What a guarded client takes from the wire for one request: past this no header storm is worth parsing."""
+
+
+class NameNotResolved(httpcore2.ConnectError):
+    """DNS has no address for the host."""
+
+
+_FAILURE_NAMES: tuple[tuple[type[BaseException], str], ...] = (
+    (NameNotResolved, "dns_error"),
+    (ssl.SSLError, "tls_error"),
+    (ConnectionRefusedError, "connection_refused"),
+    (httpx2.TimeoutException, "timeout"),
+    (httpx2.ConnectError, "connection_failed"),
+    (httpx2.NetworkError, "connection_reset"),
+    (httpx2.ProtocolError, "protocol_error"),
+)
+
+
+def failure_name(error: BaseException) -> str:
+    """A fixed word for why no reply came, from the error and its causes; it reveals no name or address.
+
+    One of ``dns_error``, ``tls_error``, ``connection_refused``, ``timeout``, ``connection_failed``,
+    ``connection_reset``, ``protocol_error``, ``transport_error``.
+    """
+    chain = list(_causes(error))
+    for kind, name in _FAILURE_NAMES:
+        if any(isinstance(cause, kind) for cause in chain):
+            return name
+    return "transport_error"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from; of a group, whatever each of its members was raised from."""
+    yield error
+    for below in getattr(error, "exceptions", ()):
+        yield from _causes(below)
+    if error.__cause__ is not None:
+        yield from _causes(error.__cause__)
 
 
 async def _add_trace(request: httpx2.Request) -> None:
@@ -49,7 +95,8 @@ def make_guarded_client(policy: AddressPolicy, *, timeout_seconds: float, max_co
     """A client for addresses that others chose; it dials only what ``policy`` permits.
 
     A refused address raises RefusedUrl. The caller sets the deadline of the whole exchange and reads the reply as a
-    stream, bounded; the body is never decompressed (``Accept-Encoding: identity`` and raw reading).
+    stream, bounded; the body is never decompressed (``Accept-Encoding: identity`` and raw reading). The caller also
+    makes the span: the automatic one would hold the whole URL, whose query may hold a secret of its owner's.
     """
     return httpx2.AsyncClient(
         transport=_GuardedTransport(policy, max_connections),
@@ -64,22 +111,39 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
     """httpx2's transport over a connection pool whose connections are made by the guard.
 
     ``_pool`` is the parent's own name for it: pinned below httpx2 3, and a test fails if the seam moves.
+    Idle connections are dropped before the 5 s after which Node.js closes them, so as not to meet on the way.
     """
 
     def __init__(self, policy: AddressPolicy, max_connections: int) -> None:
+        self._guard = _GuardedBackend(policy)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=max_connections,
             max_keepalive_connections=max_connections,
-            keepalive_expiry=15,
-            network_backend=_GuardedBackend(policy),
+            keepalive_expiry=4,
+            network_backend=self._guard,
         )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        with suppress_http_instrumentation():
+            return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._guard.close()
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Resolves, judges, dials. Lookups have threads of their own: a slow DNS server would hold all of the loop's few."""
+
+    _LOOKUPS = 32
+    _DIALLED = 4
+    _SECONDS_EACH = 4.0
+
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
         self._dialler = httpcore2.AnyIOBackend()
+        self._lookups = ThreadPoolExecutor(self._LOOKUPS, thread_name_prefix="dns")
 
     async def connect_tcp(
         self,
@@ -89,28 +153,72 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await _resolve(host, port)
+        addresses = await self._resolve(host, port)
         if not self._policy.permits_all(addresses):
             raise RefusedUrl(REFUSED_ADDRESS)
-        failure: Exception = httpcore2.ConnectError("the name has no address")
-        for address in addresses:
+        if len(addresses) > 1:  # a silent one leaves time for the next
+            timeout = min(timeout or self._SECONDS_EACH, self._SECONDS_EACH)
+        failure: Exception = NameNotResolved("the name has no address")
+        for address in addresses[: self._DIALLED]:
             try:
-                return await self._dialler.connect_tcp(str(address), port, timeout, local_address, socket_options)
+                stream = await self._dialler.connect_tcp(str(address), port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
+            else:
+                return _BoundedStream(stream)
         raise failure
 
     async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         raise RefusedUrl("must be http or https")
 
+    async def _resolve(self, host: str, port: int) -> list[IpAddress]:
+        """All addresses of a host, in the resolver's order, without repetitions."""
+        literal = literal_address(host)
+        if literal is not None and not host.rstrip(".").lower().endswith("localhost"):
+            return [literal]
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
+        except (OSError, ValueError) as error:
+            raise NameNotResolved("the name can't be resolved") from error
+        return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
-async def _resolve(host: str, port: int) -> list[IpAddress]:
-    """All addresses of a host, in the resolver's order, without repetitions."""
-    literal = literal_address(host)
-    if literal is not None and not host.rstrip(".").lower().endswith("localhost"):
-        return [literal]
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore2.ConnectError("the name can't be resolved") from error
-    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+    def close(self) -> None:
+        """Let the lookup threads end."""
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+
+class _BoundedStream(httpcore2.AsyncNetworkStream):
+    """A connection that gives up on a reply longer than the limit, so that endless headers and interim replies end.
+
+    The count starts anew with every write, that is with every request.
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._read = 0
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        if self._read >= GUARDED_REPLY_BYTES:
+            raise httpcore2.RemoteProtocolError("the reply is too long")
+        data = await self._stream.read(max_bytes, timeout)
+        self._read += len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        self._read = 0
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore2.AsyncNetworkStream:
+        return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

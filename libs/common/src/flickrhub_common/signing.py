@@ -26,11 +26,16 @@ def standard_signature(body: bytes, *, message_id: str, timestamp: int, secret: 
 def standard_key(secret: str) -> bytes:
     """The HMAC key of a secret: the decoded bytes of one that starts ``whsec_``, the UTF-8 bytes of any other.
 
-    Raises ValueError if what follows ``whsec_`` isn't base64 (gateways refuse such a secret at the door).
+    Padding may be missing, as the reference libraries take it. Raises ValueError if what follows ``whsec_`` isn't
+    base64 or is nothing, which anybody could sign with (gateways refuse such a secret at the door).
     """
     if not secret.startswith(STANDARD_PREFIX):
         return secret.encode()
+    text = secret.removeprefix(STANDARD_PREFIX).rstrip("=")
     try:
-        return base64.b64decode(secret.removeprefix(STANDARD_PREFIX), validate=True)
-    except binascii.Error as error:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
         raise ValueError("what follows whsec_ must be base64") from error
+    if not key:
+        raise ValueError("what follows whsec_ must not be empty")
+    return key
