@@ -1,0 +1,92 @@
+"""The control API under /_sim, for tests and demos."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from flickr_sim import images
+from flickr_sim.credentials import App
+from flickr_sim.faults import Fault
+from flickr_sim.settings import HEX_KEY, HEX_SECRET
+from flickr_sim.simulator import Simulator
+from flickr_sim.world.models import Photo
+
+
+class AppIn(BaseModel):
+    """An application to register."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    api_key: Annotated[str, Field(pattern=HEX_KEY, description="32 hex digits")]
+    api_secret: Annotated[str, Field(pattern=HEX_SECRET, description="16 hex digits")]
+
+
+def control_api(simulator: Simulator) -> APIRouter:
+    """Build the routes of the control API for one simulator."""
+    api = APIRouter(prefix="/_sim", tags=["control"])
+    _add_state_routes(api, simulator)
+    _add_fault_routes(api, simulator)
+
+    @api.post("/apps", status_code=201)
+    async def register_app(app: AppIn) -> dict[str, str]:
+        """Register an application, or give a registered one a new secret."""
+        simulator.credentials.register(App(app.api_key, app.api_secret))
+        return {"api_key": app.api_key}
+
+    @api.delete("/tokens/{oauth_token}", status_code=204)
+    async def revoke_token(oauth_token: str) -> None:
+        """Revoke an access token, as its user does on Flickr's account page."""
+        if not simulator.credentials.revoke(oauth_token):
+            raise HTTPException(404, "There is no such access token.")
+
+    return api
+
+
+def _add_state_routes(api: APIRouter, simulator: Simulator) -> None:
+    @api.get("/calls")
+    async def calls(after: Annotated[int, Query(ge=0)] = 0) -> JSONResponse:
+        """List the calls received whose number is greater than `after`, oldest first."""
+        return JSONResponse([call.as_json() for call in simulator.calls.after(after)])
+
+    @api.get("/photos")
+    async def photos() -> JSONResponse:
+        """List all photos, oldest first."""
+        return JSONResponse([_photo(photo) for photo in simulator.world.photos.values()])
+
+    @api.delete("/state", status_code=204)
+    async def start_afresh() -> None:
+        """Start afresh: world, calls, faults, tokens and apps; the demo pair stays."""
+        simulator.reset()
+
+
+def _add_fault_routes(api: APIRouter, simulator: Simulator) -> None:
+    @api.post("/faults", status_code=201)
+    async def order_fault(fault: Fault) -> dict[str, Any]:
+        """Queue a fault; the first one that fits a call happens to it."""
+        simulator.faults.order(fault)
+        return fault.model_dump()
+
+    @api.get("/faults")
+    async def waiting_faults() -> list[dict[str, Any]]:
+        """List the faults that have calls left."""
+        return simulator.faults.waiting()
+
+    @api.delete("/faults", status_code=204)
+    async def clear_faults() -> None:
+        """Call every fault off."""
+        simulator.faults.reset()
+
+
+def _photo(photo: Photo) -> dict[str, Any]:
+    return {
+        "id": photo.id,
+        "owner": photo.owner,
+        "title": photo.title,
+        "tags": [tag.raw for tag in photo.tags if not tag.machine],
+        "machine_tags": [tag.raw for tag in photo.tags if tag.machine],
+        "bytes": len(images.jpeg(photo.id)),
+        "sha256": images.digest(photo.id),
+        "replaced": photo.replaced,
+    }

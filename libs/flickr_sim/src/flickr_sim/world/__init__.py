@@ -1,0 +1,1 @@
+"""The small world the simulator answers about: people, photos, sets, contacts, tags, favourites and comments."""
