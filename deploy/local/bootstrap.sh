@@ -5,7 +5,7 @@
 # names in one line, and ends with 1.
 set -eu
 
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+ROOT=$(cd "$(dirname "$0")/../.." && pwd -P)
 VENV="$ROOT/.venv"
 PACKAGES="libs/common libs/flickr_sim services/gateway services/auth services/executor services/notifier"
 POLICY=/usr/sbin/policy-rc.d
@@ -127,16 +127,15 @@ ensure_venv_module() {
 
 # A virtual environment knows its own path and its Python: one that was moved, or lost its Python, is made again.
 ensure_venv() {
-    if [ -x "$VENV/bin/python" ] && [ "$("$VENV/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$VENV" ] &&
-        is_new_enough "$VENV/bin/python" && [ "$(cat "$VENV/made-in" 2>/dev/null || echo "$ROOT")" = "$ROOT" ]; then
-        return 0
-    fi
+    made=$(sed -n 's/^command = .* -m venv //p' "$VENV/pyvenv.cfg" 2>/dev/null || true)
+    case "$made" in
+    "" | *"$VENV") is_new_enough "$VENV/bin/python" && return 0 ;;
+    esac
     ensure_python
     ensure_venv_module
     say "Making the virtual environment .venv …"
     rm -rf "$VENV"
     quietly "$python" -m venv "$VENV" || fail "the virtual environment can't be made"
-    printf '%s\n' "$ROOT" >"$VENV/made-in"
 }
 
 pip() {

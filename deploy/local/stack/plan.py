@@ -8,8 +8,8 @@ from pathlib import Path
 from deploy.local.stack import caller, ports
 from deploy.local.stack.credentials import Credentials
 from deploy.local.stack.places import write_private
+from flickr_sim.settings import DEMO_API_KEY, DEMO_API_SECRET
 
-DEMO_PAIR = {"DEMO_API_KEY": "flickrhub-demo-key", "DEMO_API_SECRET": "flickrhub-demo-secret"}
 SERVICES = ("auth", "gateway", "executor-rest", "executor-upload", "executor-replace", "notifier")
 # Server -> the variable that names somebody else's, and the ports ours needs.
 SERVERS = {
@@ -80,9 +80,17 @@ def make(settings: Mapping[str, str], credentials: Credentials, *, all_ports: di
         "INTERNAL_API_TOKEN": settings.get("INTERNAL_API_TOKEN", credentials.internal_api_token),
         "ENCRYPTION_KEYS": settings.get("ENCRYPTION_KEYS", credentials.encryption_keys),
     }
-    exported = _service_urls(all_ports, host=settings.get("HOST", "")) | urls | secrets | DEMO_PAIR
+    exported = _service_urls(all_ports, host=settings.get("HOST", "")) | urls | secrets | _demo_pair(settings)
     exported |= {variable: str(port) for variable, port in used.items()}
     return Plan(ports=used, exported=exported, settings=dict(settings), tiers=[tier for tier in tiers if tier])
+
+
+def _demo_pair(settings: Mapping[str, str]) -> dict[str, str]:
+    """The app that the simulator knows from the start."""
+    return {
+        "DEMO_API_KEY": settings.get("SIM_DEMO_API_KEY", DEMO_API_KEY),
+        "DEMO_API_SECRET": settings.get("SIM_DEMO_API_SECRET", DEMO_API_SECRET),
+    }
 
 
 def _service_urls(all_ports: Mapping[str, int], *, host: str) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """Which port each process listens on, and whether it is free."""
 
 import errno
+import os
 import random
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.stack.errors import BadSetting, PortTaken
@@ -84,14 +86,17 @@ def _bind_error(host: str, port: int) -> OSError | None:
 def _holder(port: int) -> str | None:
     inodes = set(_listening_inodes(port))
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [link.readlink().name for link in (process / "fd").iterdir()]
-            if inodes.intersection(links):
-                name = (process / "comm").read_text(encoding="utf-8").strip()
-                return f"{name} (pid {process.name})"
-        except OSError:  # it ended meanwhile, or isn't ours to look into
-            continue
+        if inodes.intersection(_open_files(process)):
+            with suppress(OSError):  # it ended meanwhile
+                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (pid {process.name})"
     return None
+
+
+def _open_files(process: Path) -> Iterable[str]:
+    with suppress(OSError):  # it ended meanwhile, or isn't ours to look into
+        for descriptor in os.listdir(process / "fd"):
+            with suppress(OSError):  # closed meanwhile
+                yield os.readlink(process / "fd" / descriptor)
 
 
 def _listening_inodes(port: int) -> Iterable[str]:

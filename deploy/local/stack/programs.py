@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.local.stack import caller, executables, mongo, rabbitmq, redis
 from deploy.local.stack.credentials import Credentials
 from deploy.local.stack.places import Places, write_private
-from deploy.local.stack.plan import DEMO_PAIR, PORT_OF, Plan, needs
+from deploy.local.stack.plan import PORT_OF, Plan, needs
 
 SERVICE_DEFAULTS = {"SERVICE_ENV": "local", "MOCK_FLICKR": "true", "CALLBACK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
 
@@ -44,7 +44,7 @@ def prepare(plan: Plan, places: Places, credentials: Credentials, environ: Mappi
         if name in ("epmd", "rabbitmq", "mongo", "redis"):
             _server(name, plan, places, credentials).write(places)
         else:
-            _service(name, plan, environ).write(places)
+            _service(name, plan, places, environ).write(places)
 
 
 def _server(name: str, plan: Plan, places: Places, credentials: Credentials) -> Program:
@@ -58,13 +58,15 @@ def _server(name: str, plan: Plan, places: Places, credentials: Credentials) -> 
     return Program(name, [executables.redis(), str(configuration)], _bare())
 
 
-def _service(name: str, plan: Plan, environ: Mapping[str, str]) -> Program:
+def _service(name: str, plan: Plan, places: Places, environ: Mapping[str, str]) -> Program:
     # -P: the working folder is no place to import from.
     argv = [sys.executable, "-P", "-m", _module(name)]
     port = str(plan.ports[PORT_OF[name]])
     env = SERVICE_DEFAULTS | caller.passed_on(environ) | {"HOST": "127.0.0.1", "PORT": port}
     if name == "flickr-sim":
-        return Program(name, argv, env | DEMO_PAIR | {"SIM_HOST": "127.0.0.1", "SIM_PORT": port})
+        # Apps and tokens in it, so that the tokens in MongoDB still open the simulator after a restart.
+        journal = {"SIM_STATE_FILE": str(places.data / "flickr-sim.journal")}
+        return Program(name, argv, journal | env | {"SIM_HOST": "127.0.0.1", "SIM_PORT": port})
     env |= {variable: plan.exported[variable] for variable in needs(name)}
     if name == "gateway":
         env["HOST"] = plan.gateway_host

@@ -45,7 +45,7 @@ def service_url(name: str) -> str:
 
 def given_servers(plan: Plan) -> list[str]:
     """Servers that are used but not ours."""
-    return [name for name in SERVERS if name not in plan.processes]
+    return [name for name in SERVERS if PORT_OF[name] not in plan.ports]
 
 
 def ensure_given(plan: Plan) -> None:
@@ -78,7 +78,7 @@ def _ensure_living(waiting: Collection[str], pids: dict[str, set[int]], supervis
         pids[name].add(process.pid)
         deaths = len(pids[name] - {0}) - (process.pid != 0)
         if deaths >= GIVE_UP_AFTER_DEATHS or process.state == "FATAL":
-            raise NotReady(name, f"it keeps ending (exit status {process.exit_status})")
+            raise NotReady(name, "it keeps ending")
 
 
 def _refused(port: int) -> str | None:

@@ -38,6 +38,8 @@ def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list
 
 def _pytest(places: Places, environ: Mapping[str, str], arguments: list[str]) -> int:
     say(f"Running pytest {' '.join(arguments)}")
-    environment = dict(environ) | {"RUN_DIR": str(places.run)}
+    # Another stack's `env`, exported by the caller's shell, must not send the tests there.
+    ours = envfile.read(places.env_file)
+    environment = {name: value for name, value in environ.items() if name not in ours} | {"RUN_DIR": str(places.run)}
     command = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(command, cwd=places.root, env=environment, check=False).returncode

@@ -21,4 +21,4 @@ def stop_seconds(name: str, plan: Plan) -> int:
 
 def tier_seconds(tier: list[str], plan: Plan) -> int:
     """Seconds until every process of a tier is gone, killed if need be."""
-    return max(stop_seconds(name, plan) for name in tier) + MARGIN_SECONDS
+    return max((stop_seconds(name, plan) for name in tier), default=0) + MARGIN_SECONDS

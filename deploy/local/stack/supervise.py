@@ -61,7 +61,6 @@ class Process:
     name: str
     state: str
     pid: int
-    exit_status: int
 
 
 class Supervisor:
@@ -113,7 +112,7 @@ class Supervisor:
     def processes(self) -> dict[str, Process]:
         """Every process by name."""
         return {
-            info["name"]: Process(info["name"], info["statename"], info["pid"], info["exitstatus"])
+            info["name"]: Process(info["name"], info["statename"], info["pid"])
             for info in self._call("supervisor.getAllProcessInfo")
         }
 

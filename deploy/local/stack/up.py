@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from deploy.local.stack import caller, credentials, down, envfile, identity, ports, programs, rabbitmq, readiness
+from deploy.local.stack.credentials import Credentials
 from deploy.local.stack.errors import RunningDifferently
 from deploy.local.stack.lock import exclusive
 from deploy.local.stack.places import Places
@@ -43,6 +44,12 @@ def _start(places: Places, environ: Mapping[str, str], *, free_ports: bool) -> N
     if free_ports:
         settings = {name: value for name, value in settings.items() if name not in ports.DEFAULTS}
     plan = make(settings, secrets, all_ports=ports.free() if free_ports else ports.chosen(settings))
+    start(plan, places, secrets, environ)
+    say(_where_next(plan, places))
+
+
+def start(plan: Plan, places: Places, secrets: Credentials, environ: Mapping[str, str]) -> None:
+    """Start what `plan` says and return when it is ready; on any failure stop it again and raise."""
     ports.ensure_free(plan.ports, gateway_host=plan.gateway_host)
     readiness.ensure_given(plan)
     programs.prepare(plan, places, secrets, environ)
@@ -56,7 +63,6 @@ def _start(places: Places, environ: Mapping[str, str], *, free_ports: bool) -> N
         down.stop_everything(places)
         raise
     envfile.write(places.env_file, plan.exported)
-    say(_where_next(plan, places))
 
 
 def _complete(places: Places, settings: Mapping[str, str]) -> None:
@@ -67,7 +73,7 @@ def _complete(places: Places, settings: Mapping[str, str]) -> None:
             f"the stack is running already, with other settings ({', '.join(different)}): run make down first"
         )
     supervisor = Supervisor(places)
-    missing = [name for name, process in supervisor.processes().items() if process.state != "RUNNING"]
+    missing = [name for name, process in supervisor.processes().items() if process.state not in ("RUNNING", "STARTING")]
     begun: list[str] = []
     try:
         begun = _bring_up(plan, supervisor, quietly=not missing)
