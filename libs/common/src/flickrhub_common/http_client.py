@@ -25,6 +25,7 @@ from flickrhub_common.telemetry import trace_headers
 USER_AGENT = "FlickrHub/0.1"
 
 HttpClient = httpx2.AsyncClient
+HttpReply = httpx2.Response
 HttpError = httpx2.HTTPError
 ConnectFailure = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 """Errors that say the request was never sent."""
@@ -134,7 +135,7 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Resolves, judges, dials. Lookups have threads of their own: a slow DNS server would hold all of the loop's few."""
+    """Resolves, judges, dials. Its lookups have threads of their own: a slow DNS server would hold the loop's few."""
 
     _LOOKUPS = 32
     _DIALLED = 4

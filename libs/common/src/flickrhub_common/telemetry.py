@@ -62,3 +62,18 @@ def resumed(headers: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         otel_context.detach(token)
+
+
+@contextmanager
+def continuing(headers: Mapping[str, str]) -> Iterator[None]:
+    """Stay with the current span if it is of the trace these headers carry; else go on, within the block, with theirs.
+
+    For work that a message resumes: normally the message carries the trace, but one moved by hand carries none.
+    """
+    theirs = trace.get_current_span(propagate.extract(dict(headers))).get_span_context()
+    ours = trace.get_current_span().get_span_context()
+    if not theirs.is_valid or theirs.trace_id == ours.trace_id:
+        yield
+    else:
+        with resumed(headers):
+            yield

@@ -1,0 +1,130 @@
+"""The ``deliveries`` collection: one document a job, with every attempt."""
+
+from datetime import datetime
+from typing import Any
+
+from flickrhub_common.mongo import Database, Document, mongo_errors
+from flickrhub_notifier.models import Attempt, Delivered, Delivery, DeliveryState, GiveUp, Verdict
+
+_HISTORY = {"attempts": False}
+
+
+class MongoDeliveries:
+    """Keeps deliveries; each method is one operation, or raises Unavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._documents = database["deliveries"]
+
+    async def ensure_indexes(self) -> None:
+        """Index what was given up, newest first: the operator's question. Everything else goes by ``_id``."""
+        with mongo_errors():
+            await self._documents.create_index(
+                [("updated_at", -1)], name="given_up", partialFilterExpression={"given_up": True}
+            )
+
+    async def open(self, delivery: Delivery) -> Delivery | None:
+        """Store a new delivery; or give the one the job has."""
+        with mongo_errors():
+            existing = await self._documents.find_one_and_update(
+                {"_id": delivery.job_id}, {"$setOnInsert": _document(delivery)}, _HISTORY, upsert=True
+            )
+        return _delivery(existing)
+
+    async def load(self, job_id: str) -> Delivery | None:
+        """A job's delivery as it stands."""
+        with mongo_errors():
+            return _delivery(await self._documents.find_one({"_id": job_id}, _HISTORY))
+
+    async def claim(self, job_id: str, *, attempt: int, now: datetime, until: datetime) -> Delivery | None:
+        """Take the right to make this attempt, if it is the next one, due and unclaimed."""
+        free = {
+            "_id": job_id,
+            "state": DeliveryState.PENDING.value,
+            "next_attempt": attempt,
+            "next_attempt_at": {"$lte": now},
+            "$or": [{"claimed_until": None}, {"claimed_until": {"$lte": now}}],
+        }
+        with mongo_errors():
+            claimed = await self._documents.find_one_and_update(
+                free, {"$set": {"claimed_until": until}}, _HISTORY, return_document=True
+            )
+        return _delivery(claimed)
+
+    async def record(self, job_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
+        """Store an attempt and what follows; success counts whoever else is at it, a failure only in its turn."""
+        current: Document = {"_id": job_id, "state": DeliveryState.PENDING.value}
+        if not isinstance(verdict, Delivered):
+            current["next_attempt"] = attempt.number
+        entry = {"attempts": _entry(attempt)}
+        with mongo_errors():
+            recorded = await self._documents.find_one_and_update(
+                current, {"$set": _consequence(attempt, verdict), "$push": entry}, _HISTORY, return_document=True
+            )
+            if recorded is None:
+                await self._documents.update_one({"_id": job_id}, {"$push": entry})
+        return _delivery(recorded)
+
+    async def mark_buried(self, job_id: str, *, at: datetime) -> None:
+        """Note that the dead letter is confirmed."""
+        with mongo_errors():
+            await self._documents.update_one({"_id": job_id}, {"$set": {"dead_lettered_at": at, "updated_at": at}})
+
+
+def _consequence(attempt: Attempt, verdict: Verdict) -> Document:
+    changed: Document = {"next_attempt": attempt.number + 1, "claimed_until": None, "updated_at": attempt.ended_at}
+    if isinstance(verdict, Delivered):
+        return {**changed, "state": DeliveryState.DELIVERED.value, "reason": None}
+    if isinstance(verdict, GiveUp):
+        return {**changed, "state": verdict.state.value, "reason": verdict.reason, "given_up": True}
+    return {**changed, "next_attempt_at": verdict.at, "reason": verdict.reason}
+
+
+def _entry(attempt: Attempt) -> Document:
+    answer = attempt.answer
+    return {
+        "number": attempt.number,
+        "at": attempt.at,
+        "duration_ms": attempt.duration_ms,
+        "status": answer.status,
+        "error": answer.error,
+        "response": answer.excerpt,
+    }
+
+
+def _document(delivery: Delivery) -> Document:
+    return {
+        "url": delivery.url,
+        "sealed_secret": delivery.sealed_secret,
+        "body": delivery.body,
+        "trace_id": delivery.trace_id,
+        "trace": dict(delivery.trace),
+        "state": delivery.state.value,
+        "reason": delivery.reason,
+        "attempts": [],
+        "next_attempt": delivery.next_attempt,
+        "next_attempt_at": delivery.next_attempt_at,
+        "claimed_until": delivery.claimed_until,
+        "dead_lettered_at": delivery.dead_lettered_at,
+        "created_at": delivery.created_at,
+        "updated_at": delivery.created_at,
+    }
+
+
+def _delivery(document: dict[str, Any] | None) -> Delivery | None:
+    if document is None:
+        return None
+    return Delivery(
+        job_id=document["_id"],
+        url=document["url"],
+        sealed_secret=document["sealed_secret"],
+        body=bytes(document["body"]),
+        trace_id=document["trace_id"],
+        trace=document["trace"],
+        created_at=document["created_at"],
+        next_attempt=document["next_attempt"],
+        next_attempt_at=document["next_attempt_at"],
+        claimed_until=document["claimed_until"],
+        state=DeliveryState(document["state"]),
+        reason=document["reason"],
+        dead_lettered_at=document["dead_lettered_at"],
+    )

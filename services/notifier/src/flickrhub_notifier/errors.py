@@ -1,0 +1,21 @@
+"""What can go wrong here and isn't an answer of a receiver's."""
+
+from flickrhub_common.errors import HubError
+
+
+class UnknownDelivery(HubError):
+    """A callback is said to be due of which nothing is stored: repeated a few times, then a dead letter."""
+
+    default_message = "There is no delivery for this job."
+
+
+class SecretUnreadable(HubError):
+    """The callback's secret doesn't open under the keys here (perhaps they are being rotated)."""
+
+    default_message = "The callback's secret doesn't open."
+
+
+class SecretUnusable(HubError):
+    """The callback's secret can't sign, now or later."""
+
+    default_message = "The callback's secret can't sign."

@@ -1,0 +1,123 @@
+"""Make one attempt of a delivery that has been claimed, then see to what follows."""
+
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from flickrhub_common.clock import Clock
+from flickrhub_common.contracts import CallbackDue
+from flickrhub_common.logs import logger
+from flickrhub_common.retry import Backoff
+from flickrhub_common.sealing import KeyRing
+from flickrhub_common.telemetry import continuing
+from flickrhub_common.topology import CALLBACK_DLQ, NOTIFIER_CALLBACKS_DUE
+from flickrhub_notifier.errors import SecretUnreadable, SecretUnusable, UnknownDelivery
+from flickrhub_notifier.models import Answer, Attempt, Bury, Delivery, GiveUp, Verdict, Wait, endpoint_of
+from flickrhub_notifier.ports import Deliveries, Postbox, Receiver
+from flickrhub_notifier.usecases.decide_next import decide_follow_up, decide_verdict
+from flickrhub_notifier.usecases.sign_post import sign_post
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How often and how long: ``timeout_seconds`` is the receiver's deadline, which a claim must outlast."""
+
+    max_attempts: int
+    backoff: Backoff
+    timeout_seconds: float
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim holds: the deadline, and time to store what came of it."""
+        return timedelta(seconds=self.timeout_seconds + 10)
+
+
+@dataclass(frozen=True)
+class MakeAttempt:
+    """Attempts and follow-ups, shared by both ways in.
+
+    The order is what makes a crash harmless anywhere: the attempt and its consequence are stored in one step, then
+    the consequence is sent and confirmed, and only then is the message acknowledged that led here.
+    """
+
+    deliveries: Deliveries
+    receiver: Receiver
+    postbox: Postbox
+    keys: KeyRing = field(repr=False)
+    clock: Clock
+    policy: Policy
+
+    async def attempt(self, delivery: Delivery) -> None:
+        """Send a claimed delivery, record what came of it and see to the consequence. Raises Unavailable."""
+        started, at = time.perf_counter(), self.clock.now()
+        with continuing(delivery.trace):
+            answer = await self._post(delivery)
+        duration_ms = round((time.perf_counter() - started) * 1000)
+        attempt = Attempt(delivery.next_attempt, at, duration_ms, answer)
+        verdict = self._judge(attempt)
+        _tell(delivery, attempt, verdict)
+        recorded = await self.deliveries.record(delivery.job_id, attempt, verdict)
+        await self.follow(recorded or await self.loaded(delivery.job_id))
+
+    async def follow(self, delivery: Delivery) -> None:
+        """Send what the delivery, as it is stored, still needs to be sent. Raises Unavailable."""
+        step = decide_follow_up(delivery, now=self.clock.now())
+        if isinstance(step, Wait):
+            due = CallbackDue(job_id=delivery.job_id, attempt=step.attempt)
+            await self.postbox.send_later(due, queue=NOTIFIER_CALLBACKS_DUE, seconds=step.seconds)
+        elif isinstance(step, Bury):
+            await self._bury(delivery)
+
+    async def loaded(self, job_id: str) -> Delivery:
+        """The delivery as it is stored. Raises UnknownDelivery and Unavailable."""
+        delivery = await self.deliveries.load(job_id)
+        if delivery is None:
+            raise UnknownDelivery
+        return delivery
+
+    async def _post(self, delivery: Delivery) -> Answer:
+        try:
+            post = sign_post(delivery, keys=self.keys, now=self.clock.now())
+        except SecretUnreadable:
+            return Answer(error="secret_unreadable")
+        except SecretUnusable:
+            return Answer(error="secret_unusable")
+        return await self.receiver.post(post)
+
+    def _judge(self, attempt: Attempt) -> Verdict:
+        return decide_verdict(
+            attempt.answer,
+            number=attempt.number,
+            max_attempts=self.policy.max_attempts,
+            backoff=self.policy.backoff,
+            chance=random.random(),  # noqa: S311 - spreads waits, protects nothing
+            now=self.clock.now(),
+        )
+
+    async def _bury(self, delivery: Delivery) -> None:
+        headers = {
+            "reason": delivery.reason or delivery.state.value,
+            "attempts": delivery.next_attempt - 1,
+            "job_id": delivery.job_id,
+            "trace_id": delivery.trace_id,
+        }
+        last = CallbackDue(job_id=delivery.job_id, attempt=max(1, delivery.next_attempt - 1))
+        await self.postbox.send_dead(last, queue=CALLBACK_DLQ, headers=headers)
+        await self.deliveries.mark_buried(delivery.job_id, at=self.clock.now())
+
+
+def _tell(delivery: Delivery, attempt: Attempt, verdict: Verdict) -> None:
+    fields = {
+        "endpoint": endpoint_of(delivery.url),
+        "attempt": attempt.number,
+        "status": attempt.answer.status,
+        "error": attempt.answer.error,
+        "duration_ms": attempt.duration_ms,
+    }
+    if isinstance(verdict, GiveUp):
+        log.warning("callback_given_up", state=verdict.state.value, **fields)
+    else:
+        log.info("callback_attempted", **fields)

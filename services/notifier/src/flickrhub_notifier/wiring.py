@@ -1,0 +1,120 @@
+"""Opens everything the notifier uses, puts it together, and closes it in reverse order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI, Request
+from opentelemetry import trace
+from opentelemetry.trace import TracerProvider
+
+from flickrhub_common.broker import Messaging
+from flickrhub_common.clock import SystemClock
+from flickrhub_common.health import Check, health_router
+from flickrhub_common.http_client import make_guarded_client
+from flickrhub_common.logs import logger
+from flickrhub_common.mongo import make_mongo, ping_mongo
+from flickrhub_common.server import make_app
+from flickrhub_notifier.adapters.deliveries import MongoDeliveries
+from flickrhub_notifier.adapters.receiver import HttpReceiver
+from flickrhub_notifier.handlers import queue
+from flickrhub_notifier.ports import Deliveries, Receiver
+from flickrhub_notifier.settings import NotifierSettings
+from flickrhub_notifier.usecases import ContinueDelivery, MakeAttempt, Policy, StartDelivery
+
+log = logger(__name__)
+
+SERVICE = "notifier"
+INDEX_RETRY_SECONDS = 5.0
+
+
+def build_app(settings: NotifierSettings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
+    """The ASGI app; nothing is opened before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings, tracer_provider) as checks:
+            app.state.checks = checks
+            yield
+
+    app = make_app(title="FlickrHub notifier", description="Internal: sends signed callbacks.", lifespan=lifespan)
+    app.include_router(health_router(_checks))
+    return app
+
+
+@asynccontextmanager
+async def opened(
+    settings: NotifierSettings, tracer_provider: TracerProvider | None = None
+) -> AsyncIterator[Mapping[str, Check]]:
+    """Open everything; what isn't there yet is waited for in the background."""
+    async with AsyncExitStack() as stack:
+        mongo = make_mongo(settings, service=SERVICE)
+        stack.push_async_callback(mongo.close)
+        deliveries = MongoDeliveries(mongo[settings.mongo_db])
+        await stack.enter_async_context(_in_background(deliveries))
+        receiver = await stack.enter_async_context(_receiver(settings, tracer_provider))
+        messaging = Messaging(
+            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
+        )
+        _subscribe(settings, messaging, deliveries, receiver)
+        stack.push_async_callback(messaging.stop)
+        await messaging.start()
+        yield {"rabbitmq": messaging.ping, "mongo": partial(ping_mongo, mongo)}
+
+
+def _subscribe(settings: NotifierSettings, messaging: Messaging, deliveries: Deliveries, receiver: Receiver) -> None:
+    make = MakeAttempt(
+        deliveries=deliveries,
+        receiver=receiver,
+        postbox=messaging,
+        keys=settings.key_ring(),
+        clock=SystemClock(),
+        policy=Policy(settings.callback_retry_attempts, settings.backoff(), settings.callback_timeout_seconds),
+    )
+    start = StartDelivery(make, enabled=settings.callback_enabled)
+    queue.subscribe_ended(messaging, start, concurrency=settings.callback_concurrency)
+    if settings.callback_enabled:  # else what is due waits in its queue until callbacks are on again
+        queue.subscribe_due(messaging, ContinueDelivery(make), concurrency=settings.callback_concurrency)
+
+
+@asynccontextmanager
+async def _receiver(settings: NotifierSettings, tracer_provider: TracerProvider | None) -> AsyncIterator[Receiver]:
+    policy, timeout_seconds = settings.address_policy(), settings.callback_timeout_seconds
+    client = make_guarded_client(
+        policy,
+        timeout_seconds=timeout_seconds + 1,  # of each read: the deadline of the whole comes first
+        max_connections=2 * settings.callback_concurrency,
+    )
+    tracer = trace.get_tracer("flickrhub_notifier", tracer_provider=tracer_provider)
+    async with client:
+        yield HttpReceiver(client, policy=policy, tracer=tracer, timeout_seconds=timeout_seconds)
+
+
+@asynccontextmanager
+async def _in_background(deliveries: MongoDeliveries) -> AsyncIterator[None]:
+    """Create the indexes as soon as Mongo is there; deliveries don't wait for them."""
+
+    async def until_done() -> None:
+        while True:
+            try:
+                await deliveries.ensure_indexes()
+            except Exception as error:  # noqa: BLE001 - deliveries go on without an index; an operator sees why
+                log.warning("indexes_wait", error=type(error).__name__)
+                await asyncio.sleep(INDEX_RETRY_SECONDS)
+            else:
+                return
+
+    task = asyncio.create_task(until_done(), name="indexes")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _checks(request: Request) -> Mapping[str, Check]:
+    checks: Mapping[str, Check] = request.app.state.checks
+    return checks
