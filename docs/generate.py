@@ -1,0 +1,171 @@
+"""Writes the documents that are made from code: `make docs`; with --check, tells which are out of date (exit 1).
+
+docs/configuration.md and .env.example come from the settings classes, docs/asyncapi.json from the messages and the
+topology, docs/openapi.json from the gateway.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import SecretStr, TypeAdapter
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from flickrhub_auth.settings import AuthSettings
+from flickrhub_common import contracts, topology
+from flickrhub_common.contracts import Message
+from flickrhub_common.settings import Settings
+from flickrhub_executor.settings import ExecutorSettings
+from flickrhub_gateway.settings import GatewaySettings
+from flickrhub_notifier.settings import NotifierSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVICES: dict[str, type[Settings]] = {
+    "gateway": GatewaySettings,
+    "auth": AuthSettings,
+    "executor": ExecutorSettings,
+    "notifier": NotifierSettings,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check every generated document."""
+    stale = []
+    for name, text in documents():
+        path = ROOT / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text, encoding="utf-8")
+    verb = "out of date" if "--check" in arguments else "written"
+    sys.stdout.writelines(f"{verb}: {name}\n" for name in stale)
+    return 1 if stale and "--check" in arguments else 0
+
+
+def documents() -> Iterator[tuple[str, str]]:
+    """Path below the root, and text, of each generated document."""
+    yield "docs/configuration.md", configuration()
+    yield ".env.example", env_example()
+    yield "docs/asyncapi.json", json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+def configuration() -> str:
+    """docs/configuration.md: every variable of every service."""
+    lines = [
+        "# Configuration",
+        "",
+        "Made from the settings classes by `make docs`. Every variable is read from the environment at start; a bad value stops",
+        "the service with one line that names the variable. Any variable `NAME` can be given as `NAME_FILE`, the path of a file",
+        "that holds the value: that is how secrets are mounted. An empty value counts as not given.",
+        "",
+    ]
+    shared = set(Settings.model_fields)
+    lines += _section("Every service", Settings, only=shared - {"port"})
+    for name, settings in SERVICES.items():
+        lines += _section(name, settings, only=(set(settings.model_fields) - shared) | {"port"})
+    return "\n".join(lines)
+
+
+def _section(title: str, settings: type[Settings], *, only: set[str]) -> list[str]:
+    rows = [
+        f"| `{name.upper()}` | {_type(field)} | {_default(field)} | {field.description} |"
+        for name, field in settings.model_fields.items()
+        if name in only
+    ]
+    return [f"## {title}", "", "| variable | type | default | meaning |", "|---|---|---|---|", *rows, ""]
+
+
+def _type(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    options = [option for option in get_args(kind) or (kind,) if option is not type(None)]
+    if all(isinstance(option, str) for option in options):
+        return ", ".join(f"`{option}`" for option in options)
+    kind = options[0]
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ", ".join(f"`{member.value}`" for member in kind)
+    return {SecretStr: "secret text", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}[kind]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "**required**"
+    value = field.default
+    if value is None or _plain(value) == "":
+        return "–"
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def env_example() -> str:
+    """.env.example: every variable once, with its default, commented out where there is one."""
+    lines = ["# Made from the settings classes by `make docs`; docs/configuration.md says more.", ""]
+    seen: set[str] = set()
+    for title, settings in {"every service": Settings, **SERVICES}.items():
+        fields = {n: f for n, f in settings.model_fields.items() if n not in seen and (n != "port" or title == "gateway")}
+        if not fields:
+            continue
+        seen |= set(fields)
+        lines.append(f"# --- {title}")
+        for name, field in fields.items():
+            lines.append(f"# {field.description}")
+            required = field.default is PydanticUndefined
+            value = "" if required or field.default is None else _plain(field.default)
+            lines.append(f"{name.upper()}=" if required else f"# {name.upper()}={value}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def asyncapi() -> dict[str, Any]:
+    """docs/asyncapi.json: the queues, who reads them, and the messages in them (AsyncAPI 3.0)."""
+    kinds = [kind for kind in vars(contracts).values() if isinstance(kind, type) and issubclass(kind, Message)]
+    messages = {kind.name: kind for kind in kinds if hasattr(kind, "name")}
+    channels, operations = {}, {}
+    for queue in topology.WORK_QUEUES.values():
+        names = _messages_of(queue, messages)
+        channels[queue.name] = {
+            "address": queue.name,
+            "description": f"Dead letters go to {queue.dead_letter_queue}.",
+            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+            "bindings": {"amqp": {"is": "queue", "queue": {"name": queue.name, "durable": True}}},
+        }
+        operations[f"receive_{queue.name}"] = {"action": "receive", "channel": {"$ref": f"#/channels/{queue.name}"}}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "FlickrHub messages",
+            "version": "0.1.0",
+            "description": "Everything that crosses the broker. The AMQP type of a message is its name.",
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": {name: _message(kind) for name, kind in sorted(messages.items())}},
+    }
+
+
+def _messages_of(queue: topology.WorkQueue, messages: dict[str, type[Message]]) -> list[str]:
+    if queue.exchange == topology.JOBS_EXCHANGE:
+        return ["job.requested"]
+    if queue.keys:
+        return [key for key in queue.keys if key in messages]
+    return ["callback.due"]
+
+
+def _message(kind: type[Message]) -> dict[str, Any]:
+    schema = TypeAdapter(kind).json_schema(ref_template=f"#/components/messages/{kind.name}/payload/$defs/{{model}}")
+    return {"name": kind.name, "summary": " ".join((kind.__doc__ or "").split()), "payload": schema}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
