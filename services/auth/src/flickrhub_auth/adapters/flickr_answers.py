@@ -69,9 +69,9 @@ def perms_of(answer: Answer) -> str:
         perms = json.loads(answer.body)["oauth"]["perms"]["_content"]
     except (ValueError, LookupError, TypeError, RecursionError):
         perms = None
-    if perms not in PERMS:
+    if not isinstance(perms, str) or perms not in PERMS:
         _unexpected(answer, "no perms in it")
-    return str(perms)
+    return perms
 
 
 def raise_failure(answer: Answer) -> NoReturn:
