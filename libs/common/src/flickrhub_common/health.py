@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -12,6 +13,28 @@ from flickrhub_common.problems import envelope, json_response, problem
 Check = Callable[[], Awaitable[None]]
 
 CHECK_SECONDS = 2.0
+
+_ID = "5f0c2a52-8f0e-4c63-9b0a-0f6a2f1c7d11"
+
+
+def _example(description: str, value: Any) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"example": value}}}
+
+
+_LIVE: dict[int | str, dict[str, Any]] = {200: _example("It lives.", {"status": "ok"})}
+_READY: dict[int | str, dict[str, Any]] = {
+    200: _example(
+        "All there.", {"request_id": _ID, "data": {"status": "ready", "checks": {"mongo": "ok"}}, "error": None}
+    ),
+    503: _example(
+        "`ERR_UNAVAILABLE`",
+        {
+            "request_id": _ID,
+            "data": None,
+            "error": {"code": "ERR_UNAVAILABLE", "message": "Not there: mongo.", "details": ["mongo"]},
+        },
+    ),
+}
 
 
 class NotReady(HubError):
@@ -30,12 +53,14 @@ def health_router(checks: Callable[[Request], Mapping[str, Check]]) -> APIRouter
     """
     router = APIRouter(tags=["health"])
 
-    @router.get("/health", summary="Liveness")
+    @router.get("/health", summary="Liveness", responses=_LIVE)
     async def health() -> Response:
+        """The process lives; nothing else is asked."""
         return json_response('{"status":"ok"}')
 
-    @router.get("/health/ready", summary="Readiness")
+    @router.get("/health/ready", summary="Readiness", responses=_READY)
     async def ready(request: Request) -> Response:
+        """Everything the service needs is there, or 503 with the names of what isn't."""
         named = checks(request)
         verdicts = await asyncio.gather(*(_passes(check) for check in named.values()))
         missing = [name for name, passed in zip(named, verdicts, strict=True) if not passed]

@@ -73,7 +73,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_grace_seconds),
-        timeout_keep_alive=30,
+        timeout_keep_alive=75,  # longer than our clients keep an idle connection: none is closed under a request
     )
     uvicorn.Server(config).run()
 
