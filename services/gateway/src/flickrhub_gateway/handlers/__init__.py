@@ -1,0 +1,1 @@
+"""The ways in: HTTP, the queue of job events, the timer."""

@@ -1,0 +1,63 @@
+"""Reads a request's body, and says of every wrong field what is wrong with it."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from flickrhub_common.errors import InvalidRequest, UnsupportedMediaType
+from flickrhub_common.json_text import parse_request
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_SENTENCES = 50
+MAX_NAME_SHOWN = 64
+
+_PHRASES = {
+    "missing": "is required",
+    "extra_forbidden": "isn't a field of this call",
+    "string_type": "must be a string",
+    "dict_type": "must be an object",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} character(s)",
+    "too_long": "must have at most {max_length} characters",
+}
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises UnsupportedMediaType, InvalidRequest or PayloadTooLarge."""
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    if media_type.strip().lower() != "application/json":
+        raise UnsupportedMediaType
+    try:
+        body = await request.body()
+    except ClientDisconnect as error:
+        raise InvalidRequest("The body ended before its end.") from error
+    return parse_request(body)
+
+
+def checked(model: type[M], value: dict[str, Any], context: object = None) -> M:
+    """The value as a model. Raises InvalidRequest with a sentence for every wrong field, none repeating a value."""
+    try:
+        return model.model_validate(value, context=context)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+    sentences = list(dict.fromkeys(f"{_path(item['loc'])}: {_what(item)}" for item in found[:MAX_SENTENCES]))
+    if len(found) > MAX_SENTENCES:
+        sentences.append(f"and {len(found) - MAX_SENTENCES} more")
+    raise InvalidRequest(details=sentences)
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    """``params.name``; pydantic marks an error in a key itself with a last part ``[key]``."""
+    parts = [str(part) for part in loc if part != "[key]"]
+    return ".".join(part if len(part) <= MAX_NAME_SHOWN else part[:MAX_NAME_SHOWN] + "…" for part in parts) or "body"
+
+
+def _what(item: Any) -> str:
+    phrase = _PHRASES.get(item["type"])
+    if phrase is None:
+        return str(item["msg"]).removeprefix("Value error, ")
+    return phrase.format(**item.get("ctx", {}))

@@ -1,0 +1,23 @@
+"""Starts the gateway."""
+
+from fastapi import FastAPI
+
+from flickrhub_common import logs
+from flickrhub_common.server import serve
+from flickrhub_common.settings import load
+from flickrhub_common.telemetry import make_tracer_provider
+from flickrhub_gateway import wiring
+from flickrhub_gateway.settings import GatewaySettings
+
+
+def build(settings: GatewaySettings) -> FastAPI:
+    """The app with everything real behind it."""
+    tracer_provider = make_tracer_provider(settings, service=wiring.SERVICE)
+    return wiring.make_gateway_app(wiring.lifespan(settings, tracer_provider), tracer_provider=tracer_provider)
+
+
+def run() -> None:
+    """Serve until told to stop."""
+    settings = load(GatewaySettings)
+    logs.configure(settings, service=wiring.SERVICE)
+    serve(build(settings), settings)

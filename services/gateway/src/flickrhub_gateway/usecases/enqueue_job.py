@@ -1,0 +1,77 @@
+"""Accepts a call as a job: 202 means it will end."""
+
+import asyncio
+import uuid
+
+import structlog
+
+from flickrhub_common.clock import Clock
+from flickrhub_common.contracts import Callback
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.json_text import dump
+from flickrhub_common.logs import logger
+from flickrhub_common.sealing import KeyRing
+from flickrhub_common.telemetry import trace_headers, trace_uuid
+from flickrhub_gateway.models import Job, NewJob
+from flickrhub_gateway.ports import Jobs, Publisher
+from flickrhub_gateway.usecases.check_connection import CheckConnection
+
+log = logger(__name__)
+
+ACCEPT_SECONDS = 2.8
+SECRET_PURPOSE = "callback_secret"  # noqa: S105 - what the sealed value is for
+_TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+class EnqueueJob:
+    """Stores the job, which is the promise, and hands it over to be published."""
+
+    def __init__(
+        self, *, check_connection: CheckConnection, jobs: Jobs, publisher: Publisher, key_ring: KeyRing, clock: Clock
+    ) -> None:
+        self._check_connection = check_connection
+        self._jobs = jobs
+        self._publisher = publisher
+        self._key_ring = key_ring
+        self._clock = clock
+
+    async def __call__(self, new: NewJob) -> str:
+        """The id of the accepted job.
+
+        Raises TokenNotFound for a user without a connection, and Unavailable, within 3 s, when auth or the store is
+        away; then nothing was promised.
+        """
+        job = self._job(new)
+        structlog.contextvars.bind_contextvars(job_id=job.id, user_id=job.user_id)
+        try:
+            async with asyncio.timeout(ACCEPT_SECONDS):
+                await self._check_connection(job.user_id)
+                await self._jobs.add(job)
+        except TimeoutError as error:
+            raise Unavailable("mongo") from error
+        self._publisher.hand_over(job)
+        log.info("job_accepted", method=job.method, target=job.target.value)
+        return job.id
+
+    def _job(self, new: NewJob) -> Job:
+        job_id = str(uuid.uuid4())
+        carried = trace_headers()
+        return Job(
+            id=job_id,
+            user_id=new.user_id,
+            target=new.target,
+            method=new.method,
+            params=dump(new.params),
+            meta=None if new.meta is None else dump(new.meta),
+            callback=self._callback(new, job_id),
+            trace_id=trace_uuid(),
+            trace_headers={name: carried[name] for name in _TRACE_HEADERS if name in carried},
+            created_at=self._clock.now(),
+        )
+
+    def _callback(self, new: NewJob, job_id: str) -> Callback | None:
+        if new.callback_url is None:
+            return None  # a secret without a URL has nothing to sign: it isn't kept
+        secret = new.callback_secret
+        sealed = None if secret is None else self._key_ring.seal(secret, purpose=SECRET_PURPOSE, owner=job_id)
+        return Callback(url=new.callback_url, sealed_secret=sealed)

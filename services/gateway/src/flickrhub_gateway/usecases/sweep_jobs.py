@@ -1,0 +1,65 @@
+"""Publishes again what never reached the broker."""
+
+import asyncio
+from datetime import timedelta
+
+from flickrhub_common.clock import Clock
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.logs import logger
+from flickrhub_gateway.ports import Jobs
+from flickrhub_gateway.usecases.mark_published import MarkPublished
+from flickrhub_gateway.usecases.publish_job import PublishJob
+
+log = logger(__name__)
+
+BATCH = 64
+PAUSE_AFTER_FAILURE = timedelta(seconds=4)
+
+
+class SweepJobs:
+    """Finds stored jobs without a mark of publication and sends them, oldest first.
+
+    The first of a sweep goes alone: it finds out whether the broker is there before more are claimed. A job that
+    isn't confirmed rests for a moment, so that one whose queue is gone doesn't stand before the others.
+    """
+
+    def __init__(
+        self, *, jobs: Jobs, publish: PublishJob, published: MarkPublished, clock: Clock, after: timedelta
+    ) -> None:
+        self._jobs = jobs
+        self._publish = publish
+        self._published = published
+        self._clock = clock
+        self._after = after
+
+    async def __call__(self) -> int:
+        """Sweep until nothing is left or nothing gets through; how many jobs went out. Raises Unavailable."""
+        total, limit = 0, 1
+        while True:
+            claimed, sent = await self._batch(limit)
+            total += sent
+            if claimed < limit or not sent:
+                break
+            limit = BATCH
+        if total:
+            log.info("jobs_swept", count=total)
+        return total
+
+    async def _batch(self, limit: int) -> tuple[int, int]:
+        now = self._clock.now()
+        jobs = await self._jobs.claim_unpublished(created_before=now - self._after, now=now, limit=limit)
+        confirmed = await asyncio.gather(*(self._publish(job) for job in jobs))
+        unsent = [job.id for job, got_through in zip(jobs, confirmed, strict=True) if not got_through]
+        if unsent:
+            log.warning("jobs_wait_for_the_broker", count=len(unsent))
+            await self._jobs.postpone(unsent, until=self._clock.now() + PAUSE_AFTER_FAILURE)
+        if len(unsent) < len(jobs):
+            await self._mark()
+        return len(jobs), len(jobs) - len(unsent)
+
+    async def _mark(self) -> None:
+        """Mark now what went out, so that it isn't claimed again; if that fails, the marker goes on trying."""
+        try:
+            await self._published.flush()
+        except Unavailable:
+            log.warning("marking_put_off")

@@ -1,0 +1,173 @@
+"""Opens everything the gateway needs, builds its use cases, closes everything in reverse."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request
+from opentelemetry.sdk.trace import TracerProvider
+
+from flickrhub_common.broker import Messaging
+from flickrhub_common.clock import SystemClock
+from flickrhub_common.errors import HubError
+from flickrhub_common.health import Check, health_router
+from flickrhub_common.http_client import make_http_client
+from flickrhub_common.mongo import make_mongo, ping_mongo
+from flickrhub_common.redis import make_redis, ping_redis
+from flickrhub_common.server import UNTRACED, Lifespan, make_app
+from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
+from flickrhub_gateway.adapters.jobs import MongoJobs
+from flickrhub_gateway.handlers import http, queue, timer
+from flickrhub_gateway.models import Retention
+from flickrhub_gateway.settings import GatewaySettings
+from flickrhub_gateway.usecases import UseCases
+from flickrhub_gateway.usecases.check_connection import CheckConnection
+from flickrhub_gateway.usecases.connect_account import ConnectAccount
+from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
+from flickrhub_gateway.usecases.mark_published import MarkPublished
+from flickrhub_gateway.usecases.publish_job import PublishJob
+from flickrhub_gateway.usecases.publish_jobs import PublishJobs
+from flickrhub_gateway.usecases.read_job_status import ReadJobStatus
+from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
+from flickrhub_gateway.usecases.sweep_jobs import SweepJobs
+
+SERVICE = "gateway"
+INDEX_RETRY_SECONDS = 2.0
+DESCRIPTION = (
+    "Turns calls of the Flickr API into durable jobs: connect an account, enqueue a call, read its result or receive "
+    "it as a signed callback. Every reply has a `request_id`; a failure has `error` with `code`, `message` and, for "
+    "wrong fields, `details`."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """A running gateway: what handlers call, and what readiness asks."""
+
+    use: UseCases
+    checks: Mapping[str, Check]
+
+
+def make_gateway_app(lifespan: Lifespan, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
+    """The ASGI app; its lifespan puts ``use`` and ``checks`` into the app's state."""
+    app = make_app(
+        title="FlickrHub",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        tracer_provider=tracer_provider,
+        untraced=UNTRACED | {http.CALLBACK_PATH},  # its query holds the verifier
+    )
+
+    def checks(request: Request) -> Mapping[str, Check]:
+        named: Mapping[str, Check] = request.app.state.checks
+        return named
+
+    app.include_router(http.router)
+    app.include_router(health_router(checks))
+    return app
+
+
+def lifespan(settings: GatewaySettings, tracer_provider: TracerProvider) -> Lifespan:
+    """The app's lifespan: everything is open while it serves."""
+
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        async with open_gateway(settings, tracer_provider) as gateway:
+            app.state.use, app.state.checks = gateway.use, gateway.checks
+            yield
+        await asyncio.to_thread(tracer_provider.shutdown)
+
+    return run
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvider) -> AsyncIterator[Gateway]:
+    """A gateway that takes job events, publishes and sweeps; it starts also when what it needs is away."""
+    clock = SystemClock()
+    after = timedelta(seconds=settings.sweep_after_seconds)
+    async with AsyncExitStack() as stack:
+        mongo = await stack.enter_async_context(make_mongo(settings, service=SERVICE))
+        jobs = MongoJobs(mongo[settings.mongo_db])
+        redis = make_redis(settings, max_connections=4)
+        stack.push_async_callback(redis.aclose)
+        auth = await _open_auth(stack, settings)
+        messaging = Messaging(
+            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
+        )
+        published = MarkPublished(jobs, clock)
+        publish = PublishJob(messaging, published)
+        publisher = PublishJobs(publish, clock, leave_after=after)
+        use = _use_cases(settings, jobs=jobs, auth=auth, publisher=publisher)
+        sweep = SweepJobs(jobs=jobs, publish=publish, published=published, clock=clock, after=after)
+
+        queue.subscribe(messaging, use)
+        stack.push_async_callback(_ignoring_outage(published.flush))
+        await messaging.start()
+        stack.push_async_callback(messaging.stop)
+        background = partial(_background, stack)
+        background(timer.until_done(INDEX_RETRY_SECONDS, jobs.make_indexes))
+        background(published.run())
+        background(publisher.run())
+        background(timer.every(settings.sweep_interval_seconds, sweep))
+        stack.push_async_callback(publisher.drain, settings.shutdown_grace_seconds / 4)
+
+        async def check_mongo() -> None:
+            await ping_mongo(mongo)
+            await jobs.check_indexes()
+
+        checks: dict[str, Check] = {
+            "rabbitmq": messaging.ping,
+            "mongo": check_mongo,
+            "redis": partial(ping_redis, redis),
+            "auth": auth.ping,
+        }
+        yield Gateway(use=use, checks=checks)
+
+
+async def _open_auth(stack: AsyncExitStack, settings: GatewaySettings) -> HttpAuth:
+    client = make_http_client(timeout_seconds=LOOKUP_SECONDS, base_url=settings.auth_url)
+    await stack.enter_async_context(client)
+    return HttpAuth(client, token=settings.internal_api_token.get_secret_value())
+
+
+def _use_cases(settings: GatewaySettings, *, jobs: MongoJobs, auth: HttpAuth, publisher: PublishJobs) -> UseCases:
+    clock = SystemClock()
+    check = CheckConnection(auth, clock, remember=timedelta(seconds=settings.connection_cache_seconds))
+    retention = Retention(completed_days=settings.job_ttl_complete_days, failed_days=settings.job_ttl_fail_days)
+    return UseCases(
+        connect_account=ConnectAccount(auth),
+        enqueue_job=EnqueueJob(
+            check_connection=check, jobs=jobs, publisher=publisher, key_ring=settings.key_ring(), clock=clock
+        ),
+        read_job_status=ReadJobStatus(jobs),
+        record_job_event=RecordJobEvent(jobs, clock, retention=retention),
+        check_connection=check,
+        address_policy=settings.address_policy(),
+    )
+
+
+def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run it until the stack unwinds."""
+    task = asyncio.create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)
+
+
+def _ignoring_outage(act: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:
+    """At the very end nothing can be made up for: what isn't marked is swept by whoever starts next."""
+
+    async def run() -> None:
+        with contextlib.suppress(HubError):
+            await act()
+
+    return run
