@@ -2,6 +2,7 @@
 
 PYTHON_CODE = libs services deploy/local tests
 STACK = .venv/bin/python -m deploy.local
+UNLESS_SET_UP = test -x .venv/bin/python ||
 # The tests' stack: its own folder, its own free ports.
 TEST_RUN_DIR ?= .run-test
 TEST_STACK = RUN_DIR='$(TEST_RUN_DIR)' $(STACK)
@@ -33,17 +34,16 @@ up: servers ## start everything and wait until it is ready
 	@$(STACK) up
 
 down: ## stop what make up started, keep its data
-	@test ! -x .venv/bin/python || $(STACK) down
+	@$(UNLESS_SET_UP) exit 0; $(STACK) down
 
 clean: ## stop it and forget it: data, logs and credentials of the local stack
-	@test ! -x .venv/bin/python || $(STACK) clean
-	@test ! -x .venv/bin/python || $(TEST_STACK) clean
+	@$(UNLESS_SET_UP) exit 0; $(STACK) clean && $(TEST_STACK) clean
 
-status: setup ## every process: running, ready, port, pid
-	@$(STACK) status
+status: ## every process: running, ready, port, pid
+	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) status
 
-logs: setup ## follow the logs (NAME=gateway: of one process)
-	@$(STACK) logs $(NAME)
+logs: ## follow the logs (NAME=gateway: of one process)
+	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) logs $(NAME)
 
 test-unit: setup ## tests that need nothing running (ARGS="-k word" for some)
 	@.venv/bin/python -m pytest tests/unit $(ARGS)

@@ -1,8 +1,10 @@
 """The commands of the local stack."""
 
 import argparse
+import io
 import os
 import signal
+import sys
 from types import FrameType
 
 from deploy.local.stack.down import clean, down
@@ -22,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     A failure is told in one line, after the end of the culprit's log if there is one.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 gets question marks, not a traceback
+            stream.reconfigure(errors="replace")
     options, rest = _parser().parse_known_args(arguments)
     if rest and options.command != "test":
         _parser().error(f"unknown argument {rest[0]}")

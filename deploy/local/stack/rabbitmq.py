@@ -72,6 +72,8 @@ def _environment(ports: Mapping[str, int], places: Places, *, node: str) -> dict
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             f"+S {schedulers}:{schedulers} -kernel inet_dist_use_interface {{127,0,0,1}}"
         ),
+        # RabbitMQ binds its threads to processors by default, as if it had the machine to itself.
+        "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
         # The start script then becomes the Erlang machine instead of staying its parent: SIGTERM reaches the server.
         "RUNNING_UNDER_SYSTEMD": "1",
         "ERL_CRASH_DUMP": str(places.logs / "rabbitmq-crash.dump"),

@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from deploy.local.stack import caller, credentials, executables, ports, programs
 from deploy.local.stack.errors import BadSetting
 from deploy.local.stack.places import Places
 from deploy.local.stack.plan import Plan, make
+from flickrhub_auth.settings import AuthSettings
+from flickrhub_executor.settings import ExecutorSettings
+from flickrhub_gateway.settings import GatewaySettings
+from flickrhub_notifier.settings import NotifierSettings
 
 SECRETS = ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS")
 
@@ -133,6 +138,16 @@ def test_only_settings_that_differ_from_the_running_ones_are_reported(places: Pl
     assert plan.differences(caller.settings({"CACHE_ENABLED": "false", "PORT": "3000", "TERM": "xterm"})) == []
     asked = caller.settings({"CACHE_ENABLED": "true", "SIM_PORT": "9", "WORKER_CONCURRENCY": "4"})
     assert plan.differences(asked) == ["CACHE_ENABLED", "SIM_PORT", "WORKER_CONCURRENCY"]
+
+
+@pytest.mark.parametrize(
+    "settings", [AuthSettings, ExecutorSettings, GatewaySettings, NotifierSettings], ids=lambda cls: cls.__name__
+)
+def test_a_second_make_up_compares_every_setting_of_every_service(settings: type[BaseSettings]) -> None:
+    decided_by_the_stack = {"TARGET"}
+    names = {name.upper() for name in settings.model_fields} - decided_by_the_stack
+    assert len(names) > 5
+    assert caller.settings(dict.fromkeys(names, "x")).keys() == names
 
 
 def test_a_mongod_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
