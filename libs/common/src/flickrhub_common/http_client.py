@@ -65,12 +65,14 @@ def failure_name(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from; of a group, whatever each of its members was raised from."""
+    """The error and what it comes from, members of groups included.
+
+    Contexts count as well as causes: the driver's pool raises some of its errors ``from None``.
+    """
     yield error
-    for below in getattr(error, "exceptions", ()):
-        yield from _causes(below)
-    if error.__cause__ is not None:
-        yield from _causes(error.__cause__)
+    for below in (*getattr(error, "exceptions", ()), error.__cause__ or error.__context__):
+        if below is not None:
+            yield from _causes(below)
 
 
 async def _add_trace(request: httpx2.Request) -> None:
@@ -219,7 +221,12 @@ class _BoundedStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore2.AsyncNetworkStream:
-        return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            return _BoundedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except asyncio.CancelledError:
+            # The driver closes after an error, but not when a deadline ends a handshake: the socket would stay open.
+            await self._stream.aclose()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
