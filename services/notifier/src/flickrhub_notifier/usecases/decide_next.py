@@ -31,7 +31,7 @@ def decide_verdict(
     if answer.succeeded:
         return Delivered()
     if answer.status == GONE:
-        return GiveUp(DeliveryState.GONE, answer.reason)
+        return GiveUp(DeliveryState.GONE, f"http_{GONE}")
     if answer.error in HOPELESS or number >= max_attempts:
         return GiveUp(DeliveryState.FAILED, answer.reason)
     asked = seconds_asked(answer.retry_after, now=now) if answer.status in THROTTLING else None

@@ -1,0 +1,133 @@
+"""What every store of deliveries does: run on the fake as a unit test, on MongoDB as an integration test."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from flickrhub_notifier.models import Answer, Attempt, Delivered, Delivery, DeliveryState, GiveUp, Retry
+from flickrhub_notifier.ports import Deliveries
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=25)
+
+
+def a_delivery(job_id: str | None = None) -> Delivery:
+    """A delivery as it is when its first attempt begins."""
+    return Delivery(
+        job_id=job_id or str(uuid.uuid4()),
+        url="https://hooks.example/in?key=1",
+        sealed_secret="v1.k1.sealed",
+        body='{"title":"Hà Nội"}'.encode(),
+        trace_id=str(uuid.uuid4()),
+        trace={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"},
+        created_at=NOW,
+        next_attempt=1,
+        next_attempt_at=NOW,
+        claimed_until=LATER,
+    )
+
+
+def an_attempt(number: int = 1, status: int = 500) -> Attempt:
+    """A recorded attempt."""
+    return Attempt(number, NOW, 12, Answer(status))
+
+
+class DeliveriesBehaviour:
+    """Needs a fixture `store`."""
+
+    async def test_a_new_delivery_is_stored_as_it_is(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        assert await store.open(delivery) is None
+        assert await store.load(delivery.job_id) == delivery
+
+    async def test_a_second_opening_gives_the_first_and_changes_nothing(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        assert await store.open(replace(delivery, body=b"other")) == delivery
+        assert await store.load(delivery.job_id) == delivery
+
+    async def test_of_two_openings_at_once_one_is_the_first(self, store: Deliveries) -> None:
+        for _ in range(10):
+            delivery = a_delivery()
+            found = await asyncio.gather(*(store.open(delivery) for _ in range(4)))
+            assert sorted(one is None for one in found) == [False, False, False, True]
+
+    async def test_an_unknown_delivery_is_none(self, store: Deliveries) -> None:
+        assert await store.load("nobody") is None
+        assert await store.claim("nobody", attempt=1, now=NOW, until=LATER) is None
+
+    async def test_a_claim_is_had_only_when_it_is_free_or_over(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        assert await store.claim(delivery.job_id, attempt=1, now=NOW, until=LATER) is None
+        until = LATER + timedelta(seconds=25)
+        claimed = await store.claim(delivery.job_id, attempt=1, now=LATER, until=until)
+        assert claimed == replace(delivery, claimed_until=until)
+        assert await store.claim(delivery.job_id, attempt=1, now=LATER, until=until) is None
+
+    async def test_of_many_claims_at_once_one_is_had(self, store: Deliveries) -> None:
+        delivery = replace(a_delivery(), claimed_until=None)
+        await store.open(delivery)
+        claims = [store.claim(delivery.job_id, attempt=1, now=NOW, until=LATER) for _ in range(8)]
+        assert sum(claim is not None for claim in await asyncio.gather(*claims)) == 1
+
+    async def test_only_the_next_attempt_can_be_claimed_and_only_when_due(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        due = NOW + timedelta(seconds=1)
+        await store.record(delivery.job_id, an_attempt(), Retry(due, "http_500"))
+        assert await store.claim(delivery.job_id, attempt=1, now=LATER, until=LATER) is None
+        assert await store.claim(delivery.job_id, attempt=3, now=LATER, until=LATER) is None
+        assert await store.claim(delivery.job_id, attempt=2, now=NOW, until=LATER) is None
+        assert await store.claim(delivery.job_id, attempt=2, now=due, until=LATER) is not None
+
+    async def test_a_failure_that_is_retried_leaves_the_delivery_pending_and_free(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        recorded = await store.record(delivery.job_id, an_attempt(), Retry(LATER, "http_500"))
+        expected = replace(delivery, next_attempt=2, next_attempt_at=LATER, claimed_until=None, reason="http_500")
+        assert recorded == expected
+        assert await store.load(delivery.job_id) == expected
+
+    async def test_a_success_finishes_the_delivery(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        recorded = await store.record(delivery.job_id, an_attempt(status=200), Delivered())
+        assert recorded is not None
+        assert (recorded.state, recorded.reason) == (DeliveryState.DELIVERED, None)
+        assert await store.claim(delivery.job_id, attempt=2, now=LATER, until=LATER) is None
+
+    async def test_giving_up_is_final_and_its_dead_letter_is_noted(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        recorded = await store.record(delivery.job_id, an_attempt(), GiveUp(DeliveryState.GONE, "http_410"))
+        assert recorded is not None
+        assert (recorded.state, recorded.reason, recorded.dead_lettered_at) == (DeliveryState.GONE, "http_410", None)
+        await store.mark_buried(delivery.job_id, at=LATER)
+        buried = await store.load(delivery.job_id)
+        assert buried is not None
+        assert buried.dead_lettered_at == LATER
+
+    async def test_a_failure_out_of_its_turn_changes_nothing(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        recorded = await store.record(delivery.job_id, an_attempt(), Retry(LATER, "http_500"))
+        assert await store.record(delivery.job_id, an_attempt(), GiveUp(DeliveryState.FAILED, "timeout")) is None
+        assert await store.load(delivery.job_id) == recorded
+
+    async def test_a_success_counts_even_when_another_copy_has_moved_on(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        await store.record(delivery.job_id, an_attempt(), Retry(LATER, "timeout"))
+        recorded = await store.record(delivery.job_id, an_attempt(status=200), Delivered())
+        assert recorded is not None
+        assert recorded.state is DeliveryState.DELIVERED
+
+    async def test_nothing_moves_a_finished_delivery(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        finished = await store.record(delivery.job_id, an_attempt(status=200), Delivered())
+        assert await store.record(delivery.job_id, an_attempt(2), Retry(LATER, "http_500")) is None
+        assert await store.record(delivery.job_id, an_attempt(2, 200), Delivered()) is None
+        assert await store.load(delivery.job_id) == finished
