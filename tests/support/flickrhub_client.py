@@ -42,16 +42,16 @@ class FlickrHub:
             return await self.http.post(path, content=body, headers=headers)
         return await self.http.post(path, json=body, headers=headers)
 
-    async def connect(self, api_key: str, api_secret: str) -> str:
-        """Walk the whole oob login, approving at the simulator; the `user_id`."""
+    async def connect(self, api_key: str, api_secret: str, *, account: str | None = None) -> str:
+        """Walk the whole oob login, approving at the simulator (as `account`, else its first person); the `user_id`."""
         started = (await self.start(api_key, api_secret)).raise_for_status().json()
-        verifier = await self.approve(started["authorize_url"])
+        verifier = await self.approve(started["authorize_url"], account=account)
         done = (await self.complete(started["oauth_token"], verifier, state=started["state"])).raise_for_status()
         return str(done.json()["user_id"])
 
-    async def approve(self, authorize_url: str) -> str:
+    async def approve(self, authorize_url: str, *, account: str | None = None) -> str:
         """Press the button of the simulator's authorize page (oob); the verifier it shows."""
-        page = (await self.http.post(authorize_url)).raise_for_status().text
+        page = (await self.http.post(authorize_url, data={"account": account} if account else None)).text
         shown = _VERIFIER.search(page)
         assert shown, f"no verifier in the simulator's page: {page[:500]}"
         return shown[1]

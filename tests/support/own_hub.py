@@ -1,0 +1,162 @@
+"""A whole hub of a test's own, on the running servers: other settings, own vhost, database, Redis number and ports."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+from pydantic import SecretStr
+from yarl import URL
+
+from flickrhub_common.mongo import make_mongo
+from flickrhub_common.redis import make_redis
+from flickrhub_common.settings import MongoSettings, RedisSettings
+from tests.support.flickrhub_client import FlickrHub, flickrhub
+from tests.support.rabbit_admin import RabbitAdmin, fresh_vhost
+from tests.support.run_env import needed
+from tests.support.waiting import eventually
+
+READY_SECONDS = 45
+STOP_SECONDS = 40
+PROCESSES = ("auth", "gateway", "executor", "notifier")
+_KEPT = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
+
+
+@dataclass
+class OwnHub:
+    """The processes' addresses and logs; `client` talks to the gateway, `rabbit` looks into the vhost."""
+
+    client: FlickrHub
+    rabbit: RabbitAdmin
+    mongo_url: str
+    mongo_db: str
+    redis_url: str
+    urls: dict[str, str]
+    logs: Path
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    def log(self, process: str) -> str:
+        """What a process has written so far."""
+        return (self.logs / f"{process}.log").read_text(encoding="utf-8")
+
+
+@contextlib.asynccontextmanager
+async def own_hub(
+    settings: Mapping[str, str], *, logs: Path, redis_db: int, executors: int = 1
+) -> AsyncIterator[OwnHub]:
+    """A hub with these environment variables besides the necessary ones, ready; stopped and cleared away afterwards.
+
+    `redis_db` must be nobody else's while it runs; it is emptied before and after.
+    """
+    name = f"own-{uuid.uuid4().hex[:12]}"
+    ports = dict(zip(_names(executors), _free_ports(len(_names(executors))), strict=True))
+    urls = {process: f"http://127.0.0.1:{port}" for process, port in ports.items()}
+    redis_url = str(URL(needed("REDIS_URL")).with_path(f"/{redis_db}"))
+    async with (
+        fresh_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL"), name) as rabbit,
+        _cleared(mongo_db=name, redis_url=redis_url),
+        flickrhub(urls["gateway"]) as client,
+    ):
+        hub = OwnHub(client, rabbit, needed("MONGO_URL"), name, redis_url, urls, logs)
+        environment = _environment(hub, settings)
+        try:
+            for process, port in ports.items():
+                hub.processes[process] = await _start(process, logs, environment | {"PORT": str(port)})
+            await asyncio.gather(*(_ready(hub, process) for process in ports))
+            yield hub
+        finally:
+            await asyncio.gather(*(stop(process) for process in hub.processes.values()))
+
+
+def _names(executors: int) -> list[str]:
+    return [*PROCESSES, *(f"executor-{number}" for number in range(2, executors + 1))]
+
+
+def base_environment() -> dict[str, str]:
+    """What any process needs of the tests' own environment."""
+    return {name: os.environ[name] for name in _KEPT if name in os.environ}
+
+
+def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
+    """The necessary variables, and the settings, in which `{gateway}` stands for the gateway's own address."""
+    necessary = {
+        "HOST": "127.0.0.1",
+        "RABBIT_URL": str(URL(needed("RABBIT_URL")).with_path(hub.rabbit.vhost)),
+        "MONGO_URL": hub.mongo_url,
+        "MONGO_DB": hub.mongo_db,
+        "REDIS_URL": hub.redis_url,
+        "INTERNAL_API_TOKEN": needed("INTERNAL_API_TOKEN"),
+        "ENCRYPTION_KEYS": needed("ENCRYPTION_KEYS"),
+        "AUTH_URL": hub.urls["auth"],
+        "MOCK_FLICKR": "true",
+        "FLICKR_SIM_URL": needed("SIM_URL"),
+        "CALLBACK_ALLOW_CIDRS": "127.0.0.0/8",
+        "LOG_FORMAT": "json",
+    }
+    kept = {name: value for name, value in necessary.items() if f"{name}_FILE" not in settings}
+    asked = {name: value.replace("{gateway}", hub.urls["gateway"]) for name, value in settings.items()}
+    return base_environment() | kept | asked
+
+
+async def _start(process: str, logs: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    module = f"flickrhub_{process.partition('-')[0]}"
+    with (logs / f"{process}.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", module), env=environment, cwd=logs, stdout=log, stderr=log
+        )
+
+
+async def _ready(hub: OwnHub, process: str) -> None:
+    async with httpx2.AsyncClient(base_url=hub.urls[process], timeout=5, trust_env=False) as http:
+
+        async def answers() -> bool:
+            assert hub.processes[process].returncode is None, f"{process} ended:\n{hub.log(process)[-3000:]}"
+            try:
+                return (await http.get("/health/ready")).status_code == httpx2.codes.OK
+            except httpx2.HTTPError:
+                return False
+
+        await eventually(answers, within=READY_SECONDS, every=0.2, what=f"readiness of {process}")
+
+
+async def stop(process: asyncio.subprocess.Process) -> int:
+    """Stop one of our processes by SIGTERM, by SIGKILL if that isn't enough; its exit code."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode
+
+
+@contextlib.asynccontextmanager
+async def _cleared(*, mongo_db: str, redis_url: str) -> AsyncIterator[None]:
+    redis = make_redis(RedisSettings(redis_url=SecretStr(redis_url)), max_connections=2)
+    settings = MongoSettings(mongo_url=SecretStr(needed("MONGO_URL")), mongo_db=mongo_db)
+    try:
+        await redis.flushdb()
+        yield
+        await redis.flushdb()
+    finally:
+        await redis.aclose()
+        async with make_mongo(settings, service="test") as mongo:
+            await mongo.drop_database(mongo_db)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
