@@ -1,6 +1,6 @@
 # FlickrHub. `make help` lists what there is; deploy/local/README.md says how the local stack works.
 
-PYTHON_CODE = libs services deploy/local tests
+PYTHON_CODE = libs services deploy/local tests docs
 STACK = .venv/bin/python -m deploy.local
 UNLESS_SET_UP = test -x .venv/bin/python ||
 # The tests' stack: its own folder, its own free ports.

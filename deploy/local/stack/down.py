@@ -1,9 +1,9 @@
 """`down` and `clean`: stop exactly what `up` started."""
 
 import signal
-import xmlrpc.client
 
 from deploy.local.stack import identity, wait
+from deploy.local.stack.errors import NotReady
 from deploy.local.stack.identity import Identity
 from deploy.local.stack.lock import exclusive
 from deploy.local.stack.places import Places
@@ -58,7 +58,7 @@ def _stop_in_order(supervisor: Supervisor, plan: Plan) -> None:
     try:
         for tier in reversed(plan.tiers):
             supervisor.end(tier, seconds=tier_seconds(tier, plan))
-    except (OSError, xmlrpc.client.Error):
+    except NotReady:
         say("supervisor stopped answering: stopping the processes one by one.")
 
 

@@ -1,5 +1,6 @@
 """supervisor: its configuration, its process, and the questions it answers over its socket."""
 
+import http.client
 import os
 import resource
 import shlex
@@ -106,7 +107,7 @@ class Supervisor:
         """Whether it runs and can be talked to."""
         try:
             return self.identity() is not None and self._call("supervisor.getState") is not None
-        except (OSError, xmlrpc.client.Error):
+        except NotReady:
             return False
 
     def processes(self) -> dict[str, Process]:
@@ -121,7 +122,7 @@ class Supervisor:
         idle = [name for name, process in self.processes().items() if process.state not in UNDER_WAY]
         begun = [name for name in names if name in idle]
         for name in begun:
-            self._call("supervisor.startProcess", name, False)
+            self._unless_settled("supervisor.startProcess", name, already="ALREADY_STARTED")
         return begun
 
     def end(self, names: Collection[str], *, seconds: float) -> bool:
@@ -134,15 +135,15 @@ class Supervisor:
         under_way = [process for process in wanted if process.state in UNDER_WAY]
         for process in under_way:
             if process.state != "STOPPING":
-                self._call_unless_stopped(process.name)
+                self._unless_settled("supervisor.stopProcess", process.name, already="NOT_RUNNING")
         return [process.name for process in under_way]
 
-    def _call_unless_stopped(self, name: str) -> None:
+    def _unless_settled(self, method: str, name: str, *, already: str) -> None:
         try:
-            self._call("supervisor.stopProcess", name, False)
+            self._call(method, name, False)
         except xmlrpc.client.Fault as fault:
-            if "NOT_RUNNING" not in fault.faultString:
-                raise
+            if already not in fault.faultString:
+                raise NotReady(name, fault.faultString) from fault
 
     def shut_down(self, *, seconds: float) -> None:
         """Stop supervisor itself, and whatever it still runs."""
@@ -155,5 +156,7 @@ class Supervisor:
         transport = SupervisorTransport(None, None, serverurl=f"unix://{self._places.socket}")
         try:
             return getattr(xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport), method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            raise NotReady(NAME, f"it doesn't answer ({type(error).__name__})") from error
         finally:
             transport.close()
