@@ -5,6 +5,7 @@ and Docker mount secrets). A bad value ends the process with one line that names
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -132,6 +133,8 @@ class CallbackTargetSettings(BaseSettings):
         return AddressPolicy.parse(self.callback_allow_cidrs)
 
 
+_HTTP_URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.ASCII)
+
 FLICKR_URLS = {
     "oauth": "https://www.flickr.com/services/oauth",
     "rest": "https://api.flickr.com/services/rest/",
@@ -152,6 +155,13 @@ class FlickrSettings(BaseSettings):
     flickr_upload_url: str = Field(FLICKR_URLS["upload"], description="Flickr's upload endpoint.")
     flickr_replace_url: str = Field(FLICKR_URLS["replace"], description="Flickr's replace endpoint.")
     flickr_timeout_seconds: float = Field(15, gt=0, le=60, description="Time limit of one call to Flickr, in seconds.")
+
+    @field_validator("flickr_sim_url", "flickr_oauth_url", "flickr_rest_url", "flickr_upload_url", "flickr_replace_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not _HTTP_URL.fullmatch(value):
+            raise ValueError("must be an http or https URL without a query")
+        return value
 
     def flickr_url(self, name: Literal["oauth", "rest", "upload", "replace"]) -> str:
         """The URL to use: the configured one, or the simulator's."""
