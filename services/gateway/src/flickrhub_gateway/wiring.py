@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.trace import TracerProvider
 
 from flickrhub_common.broker import Messaging
 from flickrhub_common.clock import SystemClock
@@ -22,7 +23,7 @@ from flickrhub_common.redis import make_redis, ping_redis
 from flickrhub_common.server import UNTRACED, Lifespan, make_app
 from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
 from flickrhub_gateway.adapters.jobs import MongoJobs
-from flickrhub_gateway.handlers import http, queue, timer
+from flickrhub_gateway.handlers import http, openapi, queue, timer
 from flickrhub_gateway.models import Retention
 from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_gateway.usecases import UseCases
@@ -67,12 +68,14 @@ def make_gateway_app(lifespan: Lifespan, *, tracer_provider: TracerProvider | No
         named: Mapping[str, Check] = request.app.state.checks
         return named
 
-    app.include_router(http.router)
-    app.include_router(health_router(checks))
+    routers = (http.router, health_router(checks))
+    for router in routers:
+        app.include_router(router)
+    openapi.describe(app, routers)
     return app
 
 
-def lifespan(settings: GatewaySettings, tracer_provider: TracerProvider) -> Lifespan:
+def lifespan(settings: GatewaySettings, tracer_provider: SdkTracerProvider) -> Lifespan:
     """The app's lifespan: everything is open while it serves."""
 
     @asynccontextmanager

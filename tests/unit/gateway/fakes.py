@@ -1,0 +1,221 @@
+"""The gateway's surroundings, in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
+
+from flickrhub_common.addresses import AddressPolicy
+from flickrhub_common.contracts import Target
+from flickrhub_common.errors import HubError, Unavailable
+from flickrhub_common.sealing import KeyRing
+from flickrhub_common.testing import FakeClock
+from flickrhub_gateway.models import Authorisation, Job, JobChange, JobReport, Retention, State, sources_of
+from flickrhub_gateway.usecases import UseCases
+from flickrhub_gateway.usecases.check_connection import CheckConnection
+from flickrhub_gateway.usecases.connect_account import ConnectAccount
+from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
+from flickrhub_gateway.usecases.read_job_status import ReadJobStatus
+from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
+from flickrhub_gateway.wiring import make_gateway_app
+
+USER = "09b4e414-4f70-4226-9ee8-f9e815fc2539"
+STRANGER = "11111111-2222-4333-8444-555555555555"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+KEY_RING = KeyRing((("k1", b"0" * 32),))
+
+
+def a_job(job_id: str = "j1", **given: Any) -> Job:
+    """A stored job."""
+    fields: dict[str, Any] = {
+        "id": job_id,
+        "user_id": USER,
+        "target": Target.REST,
+        "method": "flickr.test.echo",
+        "params": '{"name":"test"}',
+        "meta": None,
+        "callback": None,
+        "trace_id": "4bf92f35-77b3-4da6-a3ce-929d0e0e4736",
+        "trace_headers": {},
+        "created_at": NOON,
+        **given,
+    }
+    return Job(**fields)
+
+
+@dataclass
+class Kept:
+    """A job in the store, and what happened to it."""
+
+    job: Job
+    state: State = State.QUEUED
+    attempts: int = 0
+    published_at: datetime | None = None
+    claimed_until: datetime | None = None
+    change: JobChange | None = None
+
+
+@dataclass
+class FakeJobs:
+    """The store. Set ``away`` to make every call fail as an absent Mongo would."""
+
+    away: bool = False
+    kept: dict[str, Kept] = field(default_factory=dict)
+    marked: list[list[str]] = field(default_factory=list)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise Unavailable("mongo")
+
+    def hold(self, *jobs: Job) -> None:
+        """Have these jobs from the start."""
+        self.kept |= {job.id: Kept(job) for job in jobs}
+
+    async def add(self, job: Job) -> None:
+        self._answer()
+        self.hold(job)
+
+    async def find(self, job_id: str, *, user_id: str) -> JobReport | None:
+        self._answer()
+        kept = self.kept.get(job_id)
+        if kept is None or kept.job.user_id != user_id:
+            return None
+        return JobReport(
+            id=job_id,
+            target=kept.job.target,
+            state=kept.state,
+            attempts=kept.attempts,
+            trace_id=kept.job.trace_id,
+            result=kept.change.result if kept.change else None,
+            failure=kept.change.failure if kept.change else None,
+        )
+
+    async def apply(self, change: JobChange) -> bool:
+        self._answer()
+        kept = self.kept.get(change.job_id)
+        if kept is None or kept.state not in sources_of(change.state):
+            return False
+        if change.state is State.RETRYING and change.attempts <= kept.attempts:
+            return False
+        kept.state, kept.attempts, kept.change = change.state, change.attempts, change
+        return True
+
+    async def mark_published(self, job_ids: Collection[str], *, at: datetime) -> None:
+        self._answer()
+        self.marked.append(list(job_ids))
+        for job_id in job_ids:
+            self.kept[job_id].published_at = at
+
+    async def claim_unpublished(self, *, created_before: datetime, now: datetime, limit: int) -> list[Job]:
+        self._answer()
+        found = [
+            kept
+            for kept in self.kept.values()
+            if kept.published_at is None
+            and kept.job.created_at < created_before
+            and (kept.claimed_until is None or kept.claimed_until <= now)
+        ]
+        found = sorted(found, key=lambda kept: kept.job.created_at)[:limit]
+        for kept in found:
+            kept.claimed_until = now + timedelta(seconds=30)
+        return [kept.job for kept in found]
+
+    async def postpone(self, job_ids: Collection[str], *, until: datetime) -> None:
+        self._answer()
+        for job_id in job_ids:
+            self.kept[job_id].claimed_until = until
+
+
+@dataclass
+class FakeAuth:
+    """Auth. ``failure`` is raised by every call; ``hold`` makes lookups and the walk wait until it is set."""
+
+    users: set[str] = field(default_factory=lambda: {USER})
+    failure: HubError | None = None
+    dead: bool = False
+    hold: asyncio.Event | None = None
+    asked: list[str] = field(default_factory=list)
+    walks: list[dict[str, Any]] = field(default_factory=list)
+
+    async def _answer(self) -> None:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def start(self, *, api_key: str, api_secret: str) -> Authorisation:
+        self.walks.append({"api_key": api_key, "api_secret": api_secret})
+        await self._answer()
+        return Authorisation(authorize_url="https://flickr/authorize", oauth_token="t-1", state="s-1", mode="oob")
+
+    async def complete(self, *, oauth_token: str, oauth_verifier: str, state: str | None) -> str:
+        self.walks.append({"oauth_token": oauth_token, "oauth_verifier": oauth_verifier, "state": state})
+        await self._answer()
+        return USER
+
+    async def knows(self, user_id: str) -> bool:
+        self.asked.append(user_id)
+        known = user_id in self.users  # as it is when asked, whenever the answer arrives
+        await self._answer()
+        return known
+
+    async def ping(self) -> None:
+        if self.dead:
+            raise Unavailable("auth")
+
+
+@dataclass
+class FakePublisher:
+    """Remembers what was handed over."""
+
+    handed: list[Job] = field(default_factory=list)
+
+    def hand_over(self, job: Job) -> None:
+        self.handed.append(job)
+
+
+@dataclass
+class Surroundings:
+    """Fakes around real use cases."""
+
+    jobs: FakeJobs = field(default_factory=FakeJobs)
+    auth: FakeAuth = field(default_factory=FakeAuth)
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+    clock: FakeClock = field(default_factory=FakeClock)
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+
+    def use_cases(self) -> UseCases:
+        """The gateway's use cases among these fakes."""
+        check = CheckConnection(self.auth, self.clock, remember=timedelta(seconds=60))
+        return UseCases(
+            connect_account=ConnectAccount(self.auth, patience=0.05),
+            enqueue_job=EnqueueJob(
+                check_connection=check,
+                jobs=self.jobs,
+                publisher=self.publisher,
+                key_ring=KEY_RING,
+                clock=self.clock,
+            ),
+            read_job_status=ReadJobStatus(self.jobs),
+            record_job_event=RecordJobEvent(
+                self.jobs, self.clock, retention=Retention(completed_days=0, failed_days=0)
+            ),
+            check_connection=check,
+            address_policy=self.policy,
+        )
+
+    def app(self, tracer_provider: TracerProvider | None = None) -> FastAPI:
+        """The gateway's app, without anything real behind it."""
+        app = make_gateway_app(_nothing_to_open, tracer_provider=tracer_provider)
+        app.state.use, app.state.checks = self.use_cases(), {}
+        return app
+
+
+@asynccontextmanager
+async def _nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
+    yield

@@ -1,0 +1,109 @@
+"""The table of moves, and what each event does."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobRetrying, Target
+from flickrhub_common.testing import FakeClock
+from flickrhub_gateway import models
+from flickrhub_gateway.models import MOVES, Retention, State, change_of, sources_of
+from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
+from tests.unit.gateway.fakes import NOON, USER, FakeJobs, a_job
+
+KEEP = Retention(completed_days=0, failed_days=0)
+COMMON: dict[str, Any] = {
+    "job_id": "j1",
+    "user_id": USER,
+    "target": Target.REST,
+    "trace_id": "4bf92f35-77b3-4da6-a3ce-929d0e0e4736",
+    "max_attempts": 3,
+    "at": NOON,
+}
+
+
+def _retrying(attempts: int) -> JobRetrying:
+    return JobRetrying(
+        **COMMON, attempts_made=attempts, reason="Flickr answered 105.", next_attempt_at=NOON + timedelta(seconds=1)
+    )
+
+
+def _completed(attempts: int = 1, flickr: str = '{"stat":"ok"}') -> JobCompleted:
+    return JobCompleted(
+        **COMMON, attempts_made=attempts, from_cache=False, flickr=flickr, http_status=200, duration_ms=5
+    )
+
+
+def _failed(attempts: int = 3) -> JobFailed:
+    return JobFailed(**COMMON, attempts_made=attempts, failure=Failure(message="No.", code="FLICKR_1", chain=["No."]))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "allowed"),
+    [
+        ("queued", "queued", False),
+        ("queued", "retrying", True),
+        ("queued", "completed", True),
+        ("queued", "failed", True),
+        ("retrying", "queued", False),
+        ("retrying", "retrying", True),
+        ("retrying", "completed", True),
+        ("retrying", "failed", True),
+        *((final, any_state, False) for final in ("completed", "failed") for any_state in State),
+    ],
+)
+def test_the_moves_of_a_job(source: str, target: str, allowed: bool) -> None:
+    assert (State(target) in MOVES[State(source)]) is allowed
+    assert (State(source) in sources_of(State(target))) is allowed
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([_retrying(1), _retrying(2), _completed(3)])))
+async def test_in_whatever_order_events_come_the_job_ends_completed(order: tuple[Any, ...]) -> None:
+    jobs = FakeJobs()
+    jobs.hold(a_job())
+    record = RecordJobEvent(jobs, FakeClock(), retention=KEEP)
+    for event in (*order, *order):
+        await record(event)
+    assert (jobs.kept["j1"].state, jobs.kept["j1"].attempts) == (State.COMPLETED, 3)
+
+
+async def test_an_event_of_an_unknown_job_changes_nothing() -> None:
+    jobs = FakeJobs()
+    await RecordJobEvent(jobs, FakeClock(), retention=KEEP)(_completed())
+    assert not jobs.kept
+
+
+def test_a_completed_event_brings_flickrs_words_untouched() -> None:
+    text = '{"stat":"ok","n":1.10,"s":"ü"}'
+    change = change_of(_completed(2, text), now=NOON, retention=KEEP)
+    assert (change.state, change.attempts, change.failure, change.expires_at) == (State.COMPLETED, 2, None, None)
+    assert change.result is not None
+    assert change.result.flickr == text
+
+
+def test_a_failed_event_brings_the_failure() -> None:
+    change = change_of(_failed(), now=NOON, retention=KEEP)
+    assert (change.state, change.result) == (State.FAILED, None)
+    assert change.failure == Failure(message="No.", code="FLICKR_1", chain=["No."])
+
+
+def test_a_retrying_event_never_expires_a_job() -> None:
+    change = change_of(_retrying(1), now=NOON, retention=Retention(completed_days=1, failed_days=1))
+    assert (change.state, change.expires_at) == (State.RETRYING, None)
+
+
+@pytest.mark.parametrize(("event", "days"), [(_completed(), 1.5), (_failed(), 30.0)], ids=["completed", "failed"])
+def test_an_ended_job_expires_by_how_it_ended(event: JobCompleted | JobFailed, days: float) -> None:
+    retention = Retention(completed_days=1.5, failed_days=30)
+    assert change_of(event, now=NOON, retention=retention).expires_at == NOON + timedelta(days=days)
+
+
+def test_a_reply_too_large_to_keep_ends_the_job_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "MAX_RESULT_BYTES", 20)
+    assert change_of(_completed(flickr='{"a":"%s"}' % ("ü" * 6)), now=NOON, retention=KEEP).state is State.COMPLETED
+    change = change_of(_completed(flickr='{"a":"%s"}' % ("ü" * 7)), now=NOON, retention=KEEP)
+    assert (change.state, change.result) == (State.FAILED, None)
+    assert change.failure is not None
+    assert change.failure.code == "ERR_PAYLOAD_TOO_LARGE"
