@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.stack import down
 from deploy.local.stack.errors import BadSetting
 from deploy.local.stack.places import LONGEST_SOCKET_PATH, Places
 from deploy.local.stack.supervise import Supervisor
@@ -51,5 +52,6 @@ def test_supervisor_starts_and_stops_in_any_folder(tmp_path: Path, folder: str) 
         supervisor.start()
         assert [process.name for process in supervisor.processes().values()] == ["epmd"]
     finally:
-        supervisor.shut_down(seconds=20)
+        assert down.stop_everything(places)
     assert not supervisor.answers()
+    assert not places.socket.exists()
