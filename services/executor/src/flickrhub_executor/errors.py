@@ -10,16 +10,24 @@ class CallFailed(Exception):
     """An attempt that didn't end with Flickr's answer.
 
     ``retryable``: a later attempt may succeed. ``doubtful``: Flickr may have done what was asked all the same.
-    ``token_dead``: Flickr no longer takes the token. ``retry_after``: seconds Flickr asked for.
+    ``token_dead``: Flickr no longer takes the token. ``retry_after``: seconds Flickr asked for. ``outline``: the
+    message without the far side's words, which may quote values of params; the message itself if there are none.
     """
 
     retryable: ClassVar[bool] = False
     token_dead: ClassVar[bool] = False
 
     def __init__(
-        self, message: str, *, code: str | None, doubtful: bool = False, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str | None,
+        doubtful: bool = False,
+        retry_after: float | None = None,
+        outline: str | None = None,
     ) -> None:
         self.message = message
+        self.outline = outline or message
         self.code = code
         self.doubtful = doubtful
         self.retry_after = retry_after
@@ -27,9 +35,9 @@ class CallFailed(Exception):
 
     def chain(self) -> list[str]:
         """The errors that led here, the last first, one line each; of foreign errors only the kind is told."""
-        lines, error = [f"{type(self).__name__}: {self.message}"], self.__cause__
+        lines, error = [f"{type(self).__name__}: {self.outline}"], self.__cause__
         while error is not None and len(lines) < 10:
-            text = f": {error.message}" if isinstance(error, CallFailed) else ""
+            text = f": {error.outline}" if isinstance(error, CallFailed) else ""
             lines.append(f"caused by {type(error).__name__}{text}")
             error = error.__cause__
         return lines

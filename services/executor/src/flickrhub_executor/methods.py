@@ -31,6 +31,9 @@ WRITES = frozenset(f"flickr.{name}" for name in _WRITE_METHODS.split())
 _CHANGING_READS = frozenset({"flickr.push.subscribe", "flickr.push.unsubscribe"})
 """They need only read permission but change something."""
 
+_POLLS = frozenset({"flickr.photos.upload.checkTickets"})
+"""Asked again and again until the answer changes: a kept answer would defeat the question."""
+
 NOT_REPEATABLE = frozenset(
     {
         "flickr.blogs.postPhoto",
@@ -42,7 +45,6 @@ NOT_REPEATABLE = frozenset(
         "flickr.photos.transform.rotate",
         "flickr.photosets.comments.addComment",
         "flickr.photosets.create",
-        "flickr.testimonials.addTestimonial",
     }
 )
 """A second call makes a second thing."""
@@ -52,9 +54,10 @@ ALREADY_DONE: dict[str, frozenset[int]] = {
     "flickr.favorites.remove": frozenset({1}),
     "flickr.galleries.addPhoto": frozenset({8}),
     "flickr.groups.join": frozenset({4}),
-    "flickr.groups.joinRequest": frozenset({7}),
+    "flickr.groups.discuss.replies.delete": frozenset({2}),
+    "flickr.groups.joinRequest": frozenset({4, 7}),
     "flickr.groups.leave": frozenset({3}),
-    "flickr.groups.pools.add": frozenset({3, 7}),
+    "flickr.groups.pools.add": frozenset({3, 6, 7}),
     "flickr.groups.pools.remove": frozenset({2}),
     "flickr.photos.comments.deleteComment": frozenset({2}),
     "flickr.photos.delete": frozenset({1}),
@@ -65,6 +68,9 @@ ALREADY_DONE: dict[str, frozenset[int]] = {
     "flickr.photosets.comments.deleteComment": frozenset({2}),
     "flickr.photosets.delete": frozenset({1}),
     "flickr.photosets.removePhoto": frozenset({3}),
+    "flickr.testimonials.addTestimonial": frozenset({4}),
+    "flickr.testimonials.approveTestimonial": frozenset({3}),
+    "flickr.testimonials.deleteTestimonial": frozenset({2}),
 }
 """Codes that, on a repetition, say that the lost attempt had worked."""
 
@@ -75,6 +81,8 @@ TRANSIENT_CODES: dict[str, frozenset[int]] = {
     "flickr.photos.geo.correctLocation": frozenset({4}),
     "flickr.photos.notes.add": frozenset({6}),
     "flickr.photos.transform.rotate": frozenset({3}),
+    "flickr.push.subscribe": frozenset({6}),
+    "flickr.push.unsubscribe": frozenset({6}),
 }
 """A method's own codes that pass with time."""
 
@@ -85,5 +93,5 @@ def is_write(method: str) -> bool:
 
 
 def is_cacheable(method: str) -> bool:
-    """Whether its answer may be kept: reads only, and nothing about tokens."""
-    return method not in WRITES and method not in _CHANGING_READS and not method.startswith("flickr.auth.")
+    """Whether its answer may be kept: reads only, no polls, and nothing about tokens."""
+    return not (method in WRITES | _CHANGING_READS | _POLLS or method.startswith("flickr.auth."))

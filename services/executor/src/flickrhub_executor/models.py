@@ -1,6 +1,7 @@
 """What the executor speaks of."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Reservation
@@ -79,16 +80,20 @@ class Taken:
 
 @dataclass(frozen=True)
 class Held:
-    """Another copy of the message is being worked on, for ``seconds`` at most."""
+    """Another copy of the message is being worked on, or its outcome told, for ``seconds`` at most."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Concluded:
-    """The job has its outcome already; None when every reader has been told."""
+    """The job has its outcome, and telling it is ours; None when every reader has been told.
+
+    ``buried``: it lies among the dead letters already.
+    """
 
     outcome: Outcome | None
+    buried: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,10 @@ Claim = Taken | Held | Concluded | Superseded
 
 
 def json_params(params: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """A client's params as Flickr takes them: booleans as 1 and 0, lists comma-separated, everything text."""
+    """A client's params as Flickr takes them: booleans as 1 and 0, lists comma-separated, everything text.
+
+    Numbers go out plainly: 5 for 5.0, as JSON makes no difference, and without an exponent.
+    """
     return tuple((name, _text(value)) for name, value in params.items())
 
 
@@ -112,4 +120,6 @@ def _text(value: Any) -> str:
         return ",".join(_text(item) for item in value)
     if isinstance(value, bool):
         return "1" if value else "0"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
     return str(value)

@@ -7,10 +7,12 @@ from flickrhub_executor.models import (
     CachedReply,
     CacheKey,
     Claim,
+    Concluded,
     Credentials,
     FlickrCall,
     FlickrReply,
     Go,
+    Held,
     Outcome,
     WaitForTurn,
 )
@@ -83,12 +85,16 @@ class Claims(Protocol):
         """Claim a job's attempt before the call. Raises Unavailable."""
         ...
 
-    async def conclude(self, job: JobRequested, outcome: Outcome) -> Outcome | None:
-        """Keep the outcome unless there is one; returns the one that counts, None if it was reported. Unavailable."""
+    async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:
+        """Keep the outcome unless there is one; the one that counts, or who tells it already. Raises Unavailable."""
         ...
 
-    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> None:
-        """Keep that this attempt is over and which comes next. Raises Unavailable."""
+    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
+        """Keep that this attempt is over and which comes next; False if another copy went further. Unavailable."""
+        ...
+
+    async def mark_buried(self, job_id: str) -> None:
+        """Note that the job lies among the dead letters. Raises Unavailable."""
         ...
 
     async def mark_reported(self, job_id: str) -> None:

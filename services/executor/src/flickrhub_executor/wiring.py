@@ -1,7 +1,7 @@
 """Puts the executor together: opens everything, in order, and closes it in reverse."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from fastapi import FastAPI, Request
 
@@ -27,6 +27,8 @@ from flickrhub_executor.usecases.refuse_target import RefuseTarget
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 LEASE_MARGIN_SECONDS = 10.0
+TELLING_SECONDS = 15.0
+"""More than two messages' confirms and Redis's time limits together."""
 AUTH_SECONDS = 2.5
 """Time limit of a question to auth."""
 
@@ -68,9 +70,10 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[Mapping[str, Chec
         tracer_provider=provider,
         drain_seconds=settings.shutdown_grace_seconds,
     )
-    async with auth, flickr:
+    async with aclosing(redis), auth, flickr:
+        lease = settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS
         tokens = LentTokens(auth, internal_api_token=settings.internal_api_token.get_secret_value())
-        claims = RedisClaims(redis, lease_seconds=settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS)
+        claims = RedisClaims(redis, lease_seconds=lease, telling_seconds=TELLING_SECONDS)
         report = ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=SystemClock())
         on_job: Callable[[JobRequested], Awaitable[None]]
         if settings.target is Target.REST:
@@ -102,8 +105,8 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[Mapping[str, Chec
             forget_token=ForgetToken(tokens),
             concurrency=settings.concurrency(),
         )
-        await messaging.start()
         try:
+            await messaging.start()
             yield {
                 "rabbitmq": messaging.ping,
                 "redis": lambda: ping_redis(redis),
@@ -111,7 +114,6 @@ async def running(settings: ExecutorSettings) -> AsyncIterator[Mapping[str, Chec
             }
         finally:
             await messaging.stop()
-            await redis.aclose()
             provider.shutdown()
 
 

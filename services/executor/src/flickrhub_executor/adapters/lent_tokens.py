@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from urllib.parse import quote
 
 from flickrhub_common.errors import TokenNotFound, Unavailable
 from flickrhub_common.http_client import HttpClient, HttpError
@@ -52,12 +53,16 @@ class LentTokens:
 
     async def _ask(self, user_id: str) -> Credentials:
         try:
-            reply = await self._client.post(f"/internal/v1/connections/{user_id}/lend", headers=self._headers)
+            path = f"/internal/v1/connections/{quote(user_id, safe='')}/lend"
+            reply = await self._client.post(path, headers=self._headers)
         except HttpError as error:
             raise Unavailable("auth") from error
         if reply.status_code == 404:
             raise TokenNotFound
         if reply.status_code != 200:
             raise Unavailable("auth")
-        data = reply.json()["data"]
-        return Credentials(**{name: data[name] for name in Credentials.__dataclass_fields__})
+        try:
+            data = reply.json()["data"]
+            return Credentials(**{name: data[name] for name in Credentials.__dataclass_fields__})
+        except (ValueError, LookupError, TypeError) as error:  # somebody else answers there
+            raise Unavailable("auth") from error

@@ -12,6 +12,8 @@ Two limits, one decision, by the clock of Redis:
 
 Calls of one user are never closer than the lane allows: a call may be told to wait a moment (less than half a second,
 less than the ladder could do) for the one before it; what comes back too late in a crowd goes to the end of its lane.
+A reserved place in the budget is good for a few seconds, by which the hour is counted longer; who comes later, after
+an outage, has to find another: else the places of the outage would all be used at once, on top of those that follow.
 """
 
 import hashlib
@@ -24,12 +26,15 @@ from flickrhub_common.topology import MAX_DELAY_SECONDS
 from flickrhub_executor.models import Go, WaitForTurn
 
 HOUR_SECONDS = 3600.0
+LATE_SECONDS = 5.0
 SHORT_WAIT_SECONDS = 0.5
 
 _ADMIT = """
 local lane, budget = KEYS[1], KEYS[2]
 local interval, per_hour, hour = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local short, held, at = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local late, short, reach = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local held, at = ARGV[7], tonumber(ARGV[8])
+local period = hour + late
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local state = redis.call('HMGET', lane, 'tail', 'last', 'block')
@@ -37,44 +42,44 @@ local tail, last, block = tonumber(state[1] or '0'), tonumber(state[2] or '0'), 
 
 local function exact(number) return string.format('%.6f', number) end
 local function save()
-  if interval == 0 and per_hour == 0 then return end
   redis.call('HSET', lane, 'tail', exact(tail), 'last', exact(last), 'block', exact(block))
-  redis.call('EXPIREAT', lane, math.ceil(math.max(tail, now) + 2 * hour))
+  redis.call('EXPIREAT', lane, math.ceil(math.max(tail, now) + 2 * period))
 end
-local function wait(limit, turn) save() return {'wait', limit, exact(turn), exact(turn - now)} end
+local function wait(limit, turn)
+  if turn - now > reach then return {'wait', '', '0', exact(reach)} end
+  save()
+  return {'wait', limit, exact(turn), exact(turn - now)}
+end
+local function line_up(earliest)
+  local apart = interval
+  if per_hour > 0 and now < block then apart = math.max(interval, period / per_hour) end
+  tail = math.max(earliest, tail + apart)
+  return wait('user', tail)
+end
 local function spend(turn)
   if per_hour == 0 then return end
   redis.call('LPUSH', budget, exact(turn))
   redis.call('LTRIM', budget, 0, per_hour - 1)
-  redis.call('EXPIREAT', budget, math.ceil(turn + 2 * hour))
+  redis.call('EXPIREAT', budget, math.ceil(turn + 2 * period))
 end
 local function room()
   if per_hour == 0 then return now end
   local oldest = redis.call('LINDEX', budget, per_hour - 1)
-  return oldest and math.max(now, tonumber(oldest) + hour) or now
+  return oldest and math.max(now, tonumber(oldest) + period) or now
 end
 
-local turn = at
-if held == '' then turn = math.max(now, tail + interval) end
-if held ~= 'key' and math.max(turn, now) < block then
-  local apart = interval
-  if per_hour > 0 then apart = math.max(interval, hour / per_hour) end
-  tail = math.max(block, tail + apart)
-  return wait('user', tail)
-end
-if held == '' then
-  tail = turn
-  if turn - now > short then return wait('user', turn) end
-end
+if held ~= '' and at - now > short then return {'wait', held, exact(at), exact(at - now)} end
+local turn = held == '' and math.max(now, tail + interval) or at
 local go = math.max(now, turn, last + interval)
-if go - now > short then
-  tail = math.max(tail, last) + interval
-  return wait(held == 'key' and 'key' or 'user', tail)
-end
+if held == 'key' and go > at + late then held = 'user' end
+if held ~= 'key' and math.max(turn, now) < block then return line_up(block) end
+if held == '' and turn - now <= short then tail = turn
+elseif held == '' then return line_up(now) end
+if go - now > short then return line_up(last + interval) end
 if held ~= 'key' then
   local free = room()
   if free - now > short then
-    spend(free)
+    if free - now <= reach then spend(free) end
     tail, block = math.max(tail, free), free
     return wait('key', free)
   end
@@ -88,28 +93,42 @@ return {'go', exact(go - now)}
 
 
 class RedisLimits:
-    """Implements the port ``Limits``; 0 switches a limit off."""
+    """Implements the port ``Limits``; 0 switches a limit off.
 
-    def __init__(self, redis: Redis, *, prefix: str, per_hour: int, per_second: float) -> None:
+    ``hour_seconds`` is the span of ``per_hour``, ``late_seconds`` for how long a reserved place in it is good.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        prefix: str,
+        per_hour: int,
+        per_second: float,
+        hour_seconds: float = HOUR_SECONDS,
+        late_seconds: float = LATE_SECONDS,
+    ) -> None:
         self._prefix = prefix
-        self._per_hour = per_hour
-        self._interval = 1 / per_second if per_second else 0.0
+        self._off = not (per_hour or per_second)
+        interval = 1 / per_second if per_second else 0.0
+        self._rules = (interval, per_hour, hour_seconds, late_seconds, SHORT_WAIT_SECONDS, MAX_DELAY_SECONDS)
         self._admit = redis.register_script(_ADMIT)
 
     async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
-        """Ask for a turn, or redeem the one that was reserved."""
-        if not self._interval and not self._per_hour:
+        """Ask for a turn, or redeem the one that was reserved.
+
+        A turn beyond the delay ladder's reach isn't reserved: the job is told to ask again after the ladder's longest.
+        """
+        if self._off:
             return Go(0.0)
         key = hashlib.sha256(api_key.encode()).hexdigest()[:16]
         held, at = (reservation.limit, reservation.at) if reservation else ("", 0.0)
         with redis_errors():
             answer = await self._admit(
                 keys=[f"{self._prefix}lane:{user_id}:{key}", f"{self._prefix}budget:{key}"],
-                args=[self._interval, self._per_hour, HOUR_SECONDS, SHORT_WAIT_SECONDS, held, at],
+                args=[*self._rules, held, at],
             )
         if answer[0] == b"go":
             return Go(float(answer[1]))
-        seconds = float(answer[3])
-        if seconds > MAX_DELAY_SECONDS:  # beyond the ladder's reach: ask again when it ends
-            return WaitForTurn(MAX_DELAY_SECONDS, None)
-        return WaitForTurn(seconds, Reservation(limit=answer[1].decode(), at=float(answer[2])))
+        limit, turn, seconds = answer[1].decode(), float(answer[2]), float(answer[3])
+        return WaitForTurn(seconds, Reservation(limit=limit, at=turn) if limit else None)

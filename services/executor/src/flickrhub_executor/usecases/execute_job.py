@@ -79,7 +79,7 @@ class ExecuteJob:
         try:
             credentials = await self._tokens.lend(job.user_id)
         except TokenNotFound as error:
-            gone = PermanentFailure("The Flickr account is no longer connected.", code=error.code)
+            gone = PermanentFailure("The Flickr account isn't connected.", code=error.code)
             gone.__cause__ = error
             await self._end(job, gone)
             return
@@ -96,13 +96,14 @@ class ExecuteJob:
                 await self._messages.send_later(waiting, queue=queue_of(job.target), seconds=turn.seconds)
                 return
             await self._pause(turn.seconds)
-        if not await self._claim(job, method):
+        claimed = await self._claim(job, method)
+        if claimed is None:
             return
         if cached is not None:
             now = self._clock.now()
-            await self._report(job, completed(job, cached, self._rules.max_attempts, now, from_cache=True))
+            await self._report(claimed, completed(claimed, cached, self._rules.max_attempts, now, from_cache=True))
             return
-        await self._attempt(job, method, credentials, key)
+        await self._attempt(claimed, method, credentials, key)
 
     async def _find_cached(self, job: JobRequested, method: str) -> tuple[CacheKey | None, CachedReply | None]:
         if self._cache is None or not is_cacheable(method):
@@ -110,34 +111,30 @@ class ExecuteJob:
         digest = hashlib.sha256(dump([method, sorted(json_params(job.params))]).encode()).hexdigest()
         return await self._cache.find(job.user_id, digest)
 
-    async def _claim(self, job: JobRequested, method: str) -> bool:
-        """Whether this copy of the message is the one to make the call; otherwise what it needs has been done."""
+    async def _claim(self, job: JobRequested, method: str) -> JobRequested | None:
+        """The job if this copy of the message is the one to make the call; None if what it needs has been done."""
         claim = await self._claims.take(job)
         match claim:
             case Taken(doubtful):
-                return await self._may_call(job, method, doubtful=doubtful)
-            case Concluded(outcome):
-                if outcome is not None:
-                    await self._report(job, outcome)
+                return await self._after_death(job, method) if doubtful and is_write(method) else job
+            case Concluded():
+                await self._report.tell(job, claim)
             case Held(seconds):
-                again = job.model_copy(update={"reservation": None})
-                await self._messages.send_later(again, queue=queue_of(job.target), seconds=seconds)
+                await self._report.look_again(job, seconds=seconds)
             case Superseded(retry, due):
                 if retry is not None:
                     wait = max(0.0, due - self._clock.now().timestamp())
                     await self._messages.send_later(retry, queue=queue_of(job.target), seconds=wait)
-        return False
+        return None
 
-    async def _may_call(self, job: JobRequested, method: str, *, doubtful: bool) -> bool:
+    async def _after_death(self, job: JobRequested, method: str) -> JobRequested | None:
         """After a death in the middle of a write: its effect may be there, unseen."""
-        if not (doubtful and is_write(method)):
-            return True
         if self._cache is not None:
             await self._cache.make_stale(job.user_id)
         if method in NOT_REPEATABLE:
             await self._end(job, _unknown(None))
-            return False
-        return True
+            return None
+        return job.model_copy(update={"doubtful": True})
 
     async def _attempt(self, job: JobRequested, method: str, credentials: Credentials, key: CacheKey | None) -> None:
         call = FlickrCall(method, "POST" if is_write(method) else "GET", json_params(job.params))
@@ -175,7 +172,7 @@ class ExecuteJob:
         elif doubtful and method in NOT_REPEATABLE:
             await self._end(job, _unknown(failure))
         elif job.attempt >= self._rules.max_attempts:
-            await self._end(job, _exhausted(failure, self._rules.max_attempts))
+            await self._end(job, _exhausted(failure, job.attempt))
         else:
             await self._try_again(job, failure, doubtful=doubtful)
 
@@ -185,7 +182,8 @@ class ExecuteJob:
             update={"attempt": job.attempt + 1, "reservation": None, "doubtful": job.doubtful or doubtful}
         )
         now = self._clock.now()
-        await self._claims.give_up_attempt(job, retry, due=now.timestamp() + wait)
+        if not await self._claims.give_up_attempt(job, retry, due=now.timestamp() + wait):
+            return
         await self._messages.send_event(retrying(job, failure, self._rules.max_attempts, now, wait))
         await self._messages.send_later(retry, queue=queue_of(job.target), seconds=wait)
         log.info("job_retrying", attempt=job.attempt, reason=failure.message, seconds=round(wait, 3))
@@ -205,6 +203,7 @@ def _unknown(cause: CallFailed | None) -> OutcomeUnknown:
 
 def _exhausted(last: CallFailed, attempts: int) -> AttemptsExhausted:
     times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    error = AttemptsExhausted(f"Gave up after {times}: {last.message}", code=last.code)
+    outline = f"Gave up after {times}"
+    error = AttemptsExhausted(f"{outline}: {last.message}", code=last.code, outline=outline)
     error.__cause__ = last
     return error

@@ -4,6 +4,7 @@ Flickr answers errors with HTTP 200, JSON where XML was asked and the reverse, H
 OAuth problems as forms; so the body is looked at first, then the status (facts/flickr.md, 1.4, 2.3 to 2.7, 3).
 """
 
+import html
 import json
 import re
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ TRANSIENT_ANYWHERE = frozenset({0, 105, 106, 201})
 TOKEN_DEAD_CODE = 98
 _NOT_AVAILABLE = re.compile(r"not (currently )?available( at this time)?\.?$", re.IGNORECASE)
 _SORRY = b"Flickr API service is not currently available"
-_XML_ERROR = re.compile(rb'<err\s+code="(\d+)"\s+msg="([^"]*)"')
-_OAUTH_PROBLEM = re.compile(rb"^oauth_problem=([a-z_]+)")
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
+_XML_ERROR = re.compile(rb'<err\s+code="(\d{1,9})"\s+msg="([^"]{0,2000})')
+_OAUTH_PROBLEM = re.compile(rb"(?:^|&)oauth_problem=([a-z_]{1,60})")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]+")
 _DONE = '{"stat":"ok"}'
+_OK_LAST, _OK_FIRST = ',"stat":"ok"}', '{"stat":"ok"'
 _LONGEST_QUOTE = 200
+_CODES = range(10**9)
+_PATIENCE = frozenset({418, 503})
+"""Statuses that say that nothing was done: Flickr, or a balancer in front of it, isn't taking calls."""
 
 _OAUTH_TRANSIENT = frozenset({"timestamp_refused", "nonce_used"})
 _OAUTH_DEAD = frozenset({"token_rejected", "token_revoked", "token_expired"})
@@ -40,43 +45,67 @@ def judge(reply: FlickrReply, *, method: str, repeated: bool) -> Success:
 
     Raises TransientFailure, PermanentFailure or TokenDead.
     """
-    body = reply.body.strip()
-    if match := _OAUTH_PROBLEM.match(body):
-        raise _failure_of_oauth(match[1].decode())
-    if match := _XML_ERROR.search(body):
-        return _judge_code(int(match[1]), match[2].decode(errors="replace"), method=method, repeated=repeated)
+    try:
+        return _judge(reply, method=method, repeated=repeated)
+    except TransientFailure as failure:
+        failure.retry_after = reply.retry_after
+        raise
+
+
+def _judge(reply: FlickrReply, *, method: str, repeated: bool) -> Success:
+    body = reply.body.removeprefix(b"\xef\xbb\xbf").strip()
     if body.startswith(b"{"):
-        parsed = _parse(body)
-        if parsed is not None and "stat" in parsed:
-            return _judge_json(parsed, body, reply, method=method, repeated=repeated)
+        return _judge_json(body, reply, method=method, repeated=repeated)
+    if body.startswith(b"<"):
+        if match := _XML_ERROR.search(body):
+            message = html.unescape(match[2].decode(errors="replace"))
+            return _judge_code(int(match[1]), message, reply, method=method, repeated=repeated)
+    elif match := _OAUTH_PROBLEM.search(body):
+        raise _failure_of_oauth(match[1].decode())
     raise _failure_of_status(reply)
 
 
-def _judge_json(parsed: dict[str, Any], body: bytes, reply: FlickrReply, *, method: str, repeated: bool) -> Success:
-    if parsed["stat"] == "ok" and 200 <= reply.status < 300:
-        return Success(compact(body))
-    if parsed["stat"] == "fail":
-        message = parsed.get("message")
-        return _judge_code(_number(parsed.get("code")), str(message or ""), method=method, repeated=repeated)
+def _judge_json(body: bytes, reply: FlickrReply, *, method: str, repeated: bool) -> Success:
+    try:
+        text = compact(body.rstrip(b", \r\n"))  # error 201 was seen with a comma behind it
+    except NotJson:
+        raise _failure_of_status(reply) from None
+    fine = 200 <= reply.status < 300
+    if fine and (text.endswith(_OK_LAST) or text.startswith(_OK_FIRST)):
+        return Success(text)  # where Flickr puts it, and in compact JSON surely the outermost: no second parsing
+    parsed: dict[str, Any] = json.loads(text)
+    if fine and parsed.get("stat") == "ok":
+        return Success(text)
+    if parsed.get("stat") == "fail":
+        code, message = _number(parsed.get("code")), parsed.get("message")
+        said = message if isinstance(message, str) else ""
+        return _judge_code(code, said, reply, method=method, repeated=repeated)
     raise _failure_of_status(reply)
 
 
-def _judge_code(code: int | None, message: str, *, method: str, repeated: bool) -> Success:
+def _judge_code(code: int | None, message: str, reply: FlickrReply, *, method: str, repeated: bool) -> Success:
     if repeated and code in ALREADY_DONE.get(method, frozenset()):
         return Success(_DONE)
-    raise _failure_of(code, message, method=method)
+    if code is None and not 200 <= reply.status < 300:
+        raise _failure_of_status(reply)
+    raise _failure_of(code, message, method=method, status=reply.status)
 
 
-def _failure_of(code: int | None, message: str, *, method: str) -> CallFailed:
-    said = _UNPRINTABLE.sub(" ", message)[:_LONGEST_QUOTE].strip() or "no message"
-    sentence = f"Flickr answered with error {code}: {said}" if code is not None else f"Flickr answered with: {said}"
+def _failure_of(code: int | None, message: str, *, method: str, status: int) -> CallFailed:
+    said = _UNPRINTABLE.sub(" ", message[: 2 * _LONGEST_QUOTE])[:_LONGEST_QUOTE].strip() or "no message"
+    outline = f"Flickr answered with error {code}" if code is not None else "Flickr answered with an error"
     public = f"FLICKR_{code}" if code is not None else "ERR_FLICKR_BAD_REPLY"
-    if code == TOKEN_DEAD_CODE:
-        return TokenDead(sentence, code=public)
-    passing = code in TRANSIENT_ANYWHERE or code in TRANSIENT_CODES.get(method, frozenset())
-    if passing or _NOT_AVAILABLE.search(said):
-        return TransientFailure(sentence, code=public)
-    return PermanentFailure(sentence, code=public)
+    if _passes(code, said, method=method, status=status):
+        return TransientFailure(f"{outline}: {said}", code=public, outline=outline)
+    kind = TokenDead if code == TOKEN_DEAD_CODE else PermanentFailure
+    return kind(f"{outline}: {said}", code=public, outline=outline)
+
+
+def _passes(code: int | None, said: str, *, method: str, status: int) -> bool:
+    """Whether a later attempt may succeed; a status of the kind that passes makes any code one that does."""
+    if status in _PATIENCE or status == 429 or status >= 500:
+        return True
+    return code in TRANSIENT_ANYWHERE | TRANSIENT_CODES.get(method, frozenset()) or bool(_NOT_AVAILABLE.search(said))
 
 
 def _failure_of_oauth(problem: str) -> CallFailed:
@@ -92,32 +121,18 @@ def _failure_of_oauth(problem: str) -> CallFailed:
 def _failure_of_status(reply: FlickrReply) -> CallFailed:
     status = reply.status
     if status == 429:
-        return TransientFailure(
-            "Flickr asks for patience (HTTP 429).", code="ERR_FLICKR_RATE_LIMITED", retry_after=reply.retry_after
-        )
-    if _SORRY in reply.body or status in {418, 503}:
-        return TransientFailure(
-            f"Flickr is not available (HTTP {status}).", code="ERR_FLICKR_UNAVAILABLE", retry_after=reply.retry_after
-        )
-    if status >= 500:
+        return TransientFailure("Flickr asks for patience (HTTP 429).", code="ERR_FLICKR_RATE_LIMITED")
+    if _SORRY in reply.body or status in _PATIENCE:
+        return TransientFailure(f"Flickr is not available (HTTP {status}).", code="ERR_FLICKR_UNAVAILABLE")
+    if status >= 500 or status == 408:
         return TransientFailure(f"Flickr failed (HTTP {status}).", code="ERR_FLICKR_UNAVAILABLE", doubtful=True)
     if 200 <= status < 300:
         return TransientFailure("Flickr's answer can't be read.", code="ERR_FLICKR_BAD_REPLY", doubtful=True)
     return PermanentFailure(f"Flickr refused the call (HTTP {status}).", code="ERR_FLICKR_BAD_REPLY")
 
 
-def _parse(body: bytes) -> dict[str, Any] | None:
-    """A JSON object, also with the trailing comma that Flickr was seen to send after error 201; else None."""
-    try:
-        compact(body.rstrip(b", \r\n"))
-        parsed = json.loads(body.rstrip(b", \r\n"))
-    except (NotJson, ValueError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
-
-
 def _number(code: Any) -> int | None:
-    try:
-        return int(code)
-    except (TypeError, ValueError):
-        return None
+    """A code, also when it came as text; None for what can't be one."""
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 10:
+        code = int(code)
+    return code if type(code) is int and code in _CODES else None

@@ -1,4 +1,7 @@
-"""How a job ended, told to everybody: stored with the claim, buried if it failed, published, in this order."""
+"""How a job ended, told to everybody: stored with the claim, buried if it failed, published, in this order.
+
+Events may be repeated, readers take them once; a dead letter may not, so that it was buried is stored on its own.
+"""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +18,7 @@ from flickrhub_common.contracts import (
 from flickrhub_common.logs import logger
 from flickrhub_common.topology import FLICKR_DLQ
 from flickrhub_executor.errors import CallFailed
-from flickrhub_executor.models import CachedReply, Credentials, Outcome
+from flickrhub_executor.models import CachedReply, Concluded, Credentials, Held, Outcome
 from flickrhub_executor.ports import Claims, Messages, Tokens
 
 log = logger(__name__)
@@ -32,16 +35,30 @@ class ReportOutcome:
 
     async def __call__(self, job: JobRequested, outcome: Outcome) -> None:
         """Returns when the outcome's event is confirmed. Raises Unavailable; then it is reported on redelivery."""
-        counts = await self._claims.conclude(job, outcome)
-        if counts is None:
+        claim = await self._claims.conclude(job, outcome)
+        if isinstance(claim, Held):
+            await self.look_again(job, seconds=claim.seconds)
+        else:
+            await self.tell(job, claim)
+
+    async def tell(self, job: JobRequested, claim: Concluded) -> None:
+        """Tell what isn't told yet of an outcome that is stored. Raises Unavailable."""
+        outcome = claim.outcome
+        if outcome is None:
             return
-        if isinstance(counts, JobFailed):
-            await self._bury(job, counts)
-        await self._messages.send_event(counts)
+        if isinstance(outcome, JobFailed) and not claim.buried:
+            await self._bury(job, outcome)
+            await self._claims.mark_buried(job.job_id)
+        await self._messages.send_event(outcome)
         await self._claims.mark_reported(job.job_id)
         log.info(
-            "job_ended", outcome=counts.name, user_id=job.user_id, method=job.method, attempts=counts.attempts_made
+            "job_ended", outcome=outcome.name, user_id=job.user_id, method=job.method, attempts=outcome.attempts_made
         )
+
+    async def look_again(self, job: JobRequested, *, seconds: float) -> None:
+        """Put this copy of the message aside until the one at work has finished or died. Raises Unavailable."""
+        again = job.model_copy(update={"reservation": None})
+        await self._messages.send_later(again, queue=queue_of(job.target), seconds=seconds)
 
     async def token_dead(self, job: JobRequested, credentials: Credentials, failure: CallFailed) -> None:
         """Tell auth that Flickr refuses this token, and stop using it here."""
