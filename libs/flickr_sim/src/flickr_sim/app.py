@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from flickr_sim.answers import Answer
 from flickr_sim.authorize import authorize
-from flickr_sim.control import control_api
+from flickr_sim.control import control_api, refuse_input
 from flickr_sim.endpoint import Endpoint, UnreadEndpoint
 from flickr_sim.errors import NotSimulated
 from flickr_sim.handshake import access_token, request_token
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None, simulator: Simulator | None = N
     app.state.simulator = simulator
     app.router.routes[:0] = _flickr_routes(simulator)
     app.include_router(control_api(simulator))
+    app.add_exception_handler(RequestValidationError, refuse_input)
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -1,8 +1,10 @@
 """The control API under /_sim, for tests and demos."""
 
+import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +23,22 @@ class AppIn(BaseModel):
 
     api_key: Annotated[str, Field(pattern=HEX_KEY, description="32 hex digits")]
     api_secret: Annotated[str, Field(pattern=HEX_SECRET, description="16 hex digits")]
+
+
+class AsciiJSON(JSONResponse):
+    """JSON in which anything can be said, lone surrogates too; Starlette's own form fails on those."""
+
+    def render(self, content: Any) -> bytes:
+        """Write the body."""
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+async def refuse_input(_request: Request, error: Exception) -> AsciiJSON:
+    """Answer 422 with what is wrong, and without the input: FastAPI's own answer fails on NaN and lone surrogates."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problems = [{name: problem[name] for name in ("loc", "msg", "type")} for problem in error.errors()]
+    return AsciiJSON({"detail": problems}, status_code=422)
 
 
 def control_api(simulator: Simulator) -> APIRouter:
@@ -46,14 +64,14 @@ def control_api(simulator: Simulator) -> APIRouter:
 
 def _add_state_routes(api: APIRouter, simulator: Simulator) -> None:
     @api.get("/calls")
-    async def calls(after: Annotated[int, Query(ge=0)] = 0) -> JSONResponse:
+    async def calls(after: Annotated[int, Query(ge=0)] = 0) -> AsciiJSON:
         """List the calls received whose number is greater than `after`, oldest first."""
-        return JSONResponse([call.as_json() for call in simulator.calls.after(after)])
+        return AsciiJSON([call.as_json() for call in simulator.calls.after(after)])
 
     @api.get("/photos")
-    async def photos() -> JSONResponse:
+    async def photos() -> AsciiJSON:
         """List all photos, oldest first."""
-        return JSONResponse([_photo(photo) for photo in simulator.world.photos.values()])
+        return AsciiJSON([_photo(photo) for photo in simulator.world.photos.values()])
 
     @api.delete("/state", status_code=204)
     async def start_afresh() -> None:
@@ -63,15 +81,15 @@ def _add_state_routes(api: APIRouter, simulator: Simulator) -> None:
 
 def _add_fault_routes(api: APIRouter, simulator: Simulator) -> None:
     @api.post("/faults", status_code=201)
-    async def order_fault(fault: Fault) -> dict[str, Any]:
+    async def order_fault(fault: Fault) -> AsciiJSON:
         """Queue a fault; the first one that fits a call happens to it."""
         simulator.faults.order(fault)
-        return fault.model_dump()
+        return AsciiJSON(fault.model_dump(), status_code=201)
 
     @api.get("/faults")
-    async def waiting_faults() -> list[dict[str, Any]]:
+    async def waiting_faults() -> AsciiJSON:
         """List the faults that have calls left."""
-        return simulator.faults.waiting()
+        return AsciiJSON(simulator.faults.waiting())
 
     @api.delete("/faults", status_code=204)
     async def clear_faults() -> None:

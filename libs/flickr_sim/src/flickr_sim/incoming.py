@@ -91,7 +91,7 @@ def _decode_form(encoded: str) -> Pairs:
 
 
 def _header_pairs(header: str) -> tuple[bool, Pairs]:
-    if header[:6].lower() != "oauth ":
+    if header.partition(" ")[0].lower() != "oauth":
         return False, []
     try:
         pairs = parse_authorization_header(header)
