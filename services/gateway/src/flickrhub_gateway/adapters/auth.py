@@ -15,7 +15,7 @@ from flickrhub_gateway.models import Authorisation
 log = logger(__name__)
 
 CONNECT_SECONDS = 1.0
-WALK_SECONDS = 20.0
+WALK_SECONDS = 30.0
 """Auth may have to wait for Flickr (FLICKR_TIMEOUT_SECONDS, 15 unless set) before it answers a step of the walk."""
 LOOKUP_SECONDS = 2.0
 PING_SECONDS = 1.0
