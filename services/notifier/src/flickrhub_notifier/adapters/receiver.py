@@ -8,9 +8,11 @@ from opentelemetry.trace.status import StatusCode
 
 from flickrhub_common.addresses import REFUSED_ADDRESS, AddressPolicy, RefusedUrl, check_url
 from flickrhub_common.http_client import HttpClient, HttpError, HttpReply, InvalidUrl, failure_name
-from flickrhub_common.logs import scrub
+from flickrhub_common.logs import logger, scrub
 from flickrhub_common.telemetry import trace_headers
 from flickrhub_notifier.models import Answer, Post, endpoint_of
+
+log = logger(__name__)
 
 MAX_RESPONSE_BYTES = 64 * 1024
 EXCERPT_CHARACTERS = 1024
@@ -55,6 +57,10 @@ class HttpReceiver:
             return Answer(status, "timeout" if status is None else "too_slow")
         except HttpError as error:
             return Answer(status, failure_name(error))
+        except Exception as error:  # noqa: BLE001 - a stranger's URL or reply that trips the driver counts as an attempt,
+            # else the delivery would come again without end. Only the type: the text may hold the URL.
+            log.error("callback_crashed", error=type(error).__name__)  # noqa: TRY400
+            return Answer(status, "internal_error")
 
 
 async def _read(reply: HttpReply) -> bytes:

@@ -32,7 +32,7 @@ class Policy:
     @property
     def lease(self) -> timedelta:
         """How long a claim holds: the deadline, and time to store what came of it."""
-        return timedelta(seconds=self.timeout_seconds + 10)
+        return timedelta(seconds=self.timeout_seconds + 5)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""Receivers that misbehave."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Nasty:
+    """One misbehaving receiver; `connections` says how many came, `hung_up` is set when a client closes on it."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self.connections = 0
+        self.hung_up = asyncio.Event()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}/in"
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Misbehave until the other side gives up."""
+        self.connections += 1
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            self.hung_up.set()
+        finally:
+            writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def nasty(serve: Serve) -> AsyncIterator[Nasty]:
+    """A receiver that behaves so on a free port of 127.0.0.1 inside the block."""
+    receiver = Nasty(serve)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(receiver.accept(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    receiver.port = server.sockets[0].getsockname()[1]
+    try:
+        yield receiver
+    finally:
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+async def _over_and_over(writer: asyncio.StreamWriter, data: bytes, *, every: float = 0.0) -> None:
+    while True:
+        await _send(writer, data)
+        await asyncio.sleep(every)
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes everything, answers nothing."""
+    while await reader.read(65536):
+        pass
+    raise ConnectionResetError
+
+
+async def trickling(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Promises a body and sends it byte by byte."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    await _over_and_over(writer, b"x", every=0.02)
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends a body without end as fast as it goes."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    await _over_and_over(writer, b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+
+
+async def slow_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends one header after the other."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 200 OK\r\n")
+    await _over_and_over(writer, b"x-filler: y\r\n", every=0.02)
+
+
+async def endless_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends headers without end as fast as it goes."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 200 OK\r\n")
+    await _over_and_over(writer, b"x-filler: " + b"y" * 1000 + b"\r\n")
+
+
+async def interim(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Says that it goes on, and goes on saying so."""
+    await reader.read(65536)
+    await _over_and_over(writer, b"HTTP/1.1 102 Processing\r\n\r\n", every=0.001)
+
+
+async def resetting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Cuts the connection after the request."""
+    await reader.read(65536)
+
+
+async def half_a_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Cuts the connection in the middle of the body."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+
+
+async def not_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speaks something else."""
+    await reader.read(64)
+    await _send(writer, b"220 mail.example ESMTP\r\n")
+
+
+async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers 101 and stays."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")
+    await reader.read()

@@ -1,0 +1,73 @@
+"""The store of deliveries on the real MongoDB."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from flickrhub_common.mongo import Database, make_mongo
+from flickrhub_common.settings import MongoSettings
+from flickrhub_notifier.adapters.deliveries import MongoDeliveries
+from flickrhub_notifier.models import Answer, Attempt, Delivered, DeliveryState, GiveUp, Retry
+from tests.unit.notifier.behaviour_of_deliveries import LATER, NOW, DeliveriesBehaviour, a_delivery
+
+
+@pytest.fixture
+async def database(mongo_settings: MongoSettings) -> AsyncIterator[Database]:
+    """A database of this test's own."""
+    async with make_mongo(mongo_settings, service="test") as client:
+        yield client[mongo_settings.mongo_db]
+
+
+@pytest.fixture
+def store(database: Database) -> MongoDeliveries:
+    """The store under test."""
+    return MongoDeliveries(database)
+
+
+class TestMongoDeliveries(DeliveriesBehaviour):
+    """See `behaviour_of_deliveries.py`."""
+
+
+async def test_the_document_holds_every_attempt_in_order(store: MongoDeliveries, database: Database) -> None:
+    delivery = a_delivery()
+    await store.open(delivery)
+    first = Attempt(1, NOW, 1200, Answer(503, retry_after="30", excerpt="busy"))
+    await store.record(delivery.job_id, first, Retry(LATER, "http_503"))
+    await store.record(delivery.job_id, Attempt(2, LATER, 7, Answer(error="dns_error")), Retry(LATER, "dns_error"))
+    await store.record(delivery.job_id, Attempt(3, LATER, 5, Answer(204)), Delivered())
+    document = await database["deliveries"].find_one({"_id": delivery.job_id})
+    assert document is not None
+    assert document["attempts"] == [
+        {"number": 1, "at": NOW, "duration_ms": 1200, "status": 503, "error": None, "response": "busy"},
+        {"number": 2, "at": LATER, "duration_ms": 7, "status": None, "error": "dns_error", "response": None},
+        {"number": 3, "at": LATER, "duration_ms": 5, "status": 204, "error": None, "response": None},
+    ]
+    assert bytes(document["body"]) == delivery.body
+    assert document["state"] == "delivered"
+
+
+async def test_an_attempt_that_came_too_late_is_recorded_all_the_same(
+    store: MongoDeliveries, database: Database
+) -> None:
+    delivery = a_delivery()
+    await store.open(delivery)
+    await store.record(delivery.job_id, Attempt(1, NOW, 5, Answer(200)), Delivered())
+    late = Attempt(1, NOW, 30000, Answer(error="timeout"))
+    assert await store.record(delivery.job_id, late, Retry(LATER, "timeout")) is None
+    document = await database["deliveries"].find_one({"_id": delivery.job_id})
+    assert document is not None
+    assert [entry["error"] for entry in document["attempts"]] == [None, "timeout"]
+    assert document["state"] == "delivered"
+
+
+async def test_what_was_given_up_is_found_by_its_index(store: MongoDeliveries, database: Database) -> None:
+    await store.ensure_indexes()
+    await store.ensure_indexes()
+    given_up = a_delivery()
+    for delivery in (given_up, a_delivery(), a_delivery()):
+        await store.open(delivery)
+    await store.record(given_up.job_id, Attempt(1, NOW, 5, Answer(410)), GiveUp(DeliveryState.GONE, "http_410"))
+    cursor = database["deliveries"].find({"given_up": True}).sort("updated_at", -1)
+    assert [document["_id"] async for document in cursor] == [given_up.job_id]
+    plan = await cursor.explain()
+    assert "given_up" in str(plan["queryPlanner"]["winningPlan"])
