@@ -39,8 +39,15 @@ class TcpProxy:
         """Keep every connection open and accept new ones, but pass nothing on until restored."""
         self._flowing.clear()
 
+    def forget(self) -> None:
+        """Keep what is open open, but never pass anything on in it again; new connections work."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        flowing = self._flowing
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
@@ -50,17 +57,19 @@ class TcpProxy:
         self._writers |= both
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pass_on(reader, far_writer))
-                group.create_task(self._pass_on(far_reader, writer))
+                group.create_task(self._pass_on(reader, far_writer, flowing))
+                group.create_task(self._pass_on(far_reader, writer, flowing))
         finally:
             self._writers -= both
             for each in both:
                 each.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
-                await self._flowing.wait()
+                await flowing.wait()
                 writer.write(data)
                 await writer.drain()
         with contextlib.suppress(OSError, RuntimeError):

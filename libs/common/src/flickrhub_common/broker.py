@@ -12,12 +12,13 @@ FastStream's unsafe defaults are overridden here, once, each with a test in ``te
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any, cast
 
+import aiormq
 import structlog
-from aio_pika import IncomingMessage
+from aio_pika import IncomingMessage, RobustConnection, RobustQueue
 from aio_pika.exceptions import AMQPError, DeliveryError
 from aiormq.exceptions import PublishError
 from faststream import AckPolicy, BaseMiddleware, ContextRepo
@@ -33,11 +34,14 @@ from flickrhub_common.errors import HubError, Unavailable
 from flickrhub_common.logs import logger
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.settling import Bury, Headers, Postpone, Undecodable, decide
+from flickrhub_common.telemetry import resumed
 from flickrhub_common.topology import (
     DEAD_LETTER_EXCHANGE,
     DELAY_EXCHANGE,
+    DELAY_EXIT_EXCHANGE,
     EVENTS_EXCHANGE,
     JOBS_EXCHANGE,
+    KEPT_EVENTS,
     WORK_QUEUES,
     declare,
     delay_key,
@@ -46,8 +50,15 @@ from flickrhub_common.topology import (
 log = logger(__name__)
 
 CONFIRM_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+HEARTBEAT_SECONDS = 10
+"""A connection whose other end is silent is given up after three of these and a bit."""
+
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
 """What the drivers raise when RabbitMQ is away, slow or going (a closed channel is a RuntimeError of aiormq's)."""
+
+TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 
 Handler = Callable[[Any], Awaitable[None]]
 Settle = Callable[[str, IncomingMessage, Exception | None], Awaitable[None]]
@@ -56,6 +67,7 @@ _EXCHANGES = {
     JOBS_EXCHANGE: ExchangeType.DIRECT,
     EVENTS_EXCHANGE: ExchangeType.TOPIC,
     DELAY_EXCHANGE: ExchangeType.TOPIC,
+    DELAY_EXIT_EXCHANGE: ExchangeType.TOPIC,
     DEAD_LETTER_EXCHANGE: ExchangeType.DIRECT,
 }
 
@@ -72,7 +84,11 @@ class Messaging:
         drain_seconds: float = 20.0,
     ) -> None:
         self._service = service
+        self._drain_seconds = drain_seconds
         self._queues: list[RabbitQueue] = []
+        self._consumed: list[RobustQueue] = []
+        self._in_flight = _InFlight()
+        self._connection: RobustConnection | None = None
         self._starter: asyncio.Task[None] | None = None
         self._can_send = asyncio.Event()
         self._started = asyncio.Event()
@@ -81,16 +97,18 @@ class Messaging:
         }
         self._broker = RabbitBroker(
             _named(settings.rabbit_url.get_secret_value(), service),
+            timeout=CONNECT_SECONDS,
             reconnect_interval=1.0,
-            graceful_timeout=drain_seconds,
+            graceful_timeout=None,  # waiting for handlers is ours: `stop`
             app_id=f"flickrhub-{service}",
             default_channel=Channel(on_return_raises=True),
             ack_policy=AckPolicy.MANUAL,
             middlewares=(
-                cast("Any", partial(_Edge, settle=self._settle)),
+                cast("Any", partial(_Edge, settle=self._settle, in_flight=self._in_flight)),
                 RabbitTelemetryMiddleware(tracer_provider=tracer_provider),
             ),
-            on_reconnected=(self._redeclare,),
+            on_close=(self._on_lost,),
+            on_reconnected=(self._on_reconnected,),
             apply_types=False,
             logger=None,
         )
@@ -143,8 +161,12 @@ class Messaging:
         await self._publish(JOBS_EXCHANGE, job.target.value, job.to_bytes(), _properties(job))
 
     async def send_event(self, event: Message) -> None:
-        """Tell everybody who reads events of this name. Raises Unavailable."""
-        await self._publish(EVENTS_EXCHANGE, event.name, event.to_bytes(), _properties(event))
+        """Tell everybody who reads events of this name. Raises Unavailable.
+
+        It isn't an error if nobody runs who reads an event that is for running instances only.
+        """
+        kept = event.name in KEPT_EVENTS
+        await self._publish(EVENTS_EXCHANGE, event.name, event.to_bytes(), _properties(event), mandatory=kept)
 
     async def send_later(self, message: Message, *, queue: str, seconds: float) -> None:
         """Put a message into a queue after a delay: never early, up to 72 hours. Raises Unavailable."""
@@ -156,23 +178,30 @@ class Messaging:
         await self._publish(DEAD_LETTER_EXCHANGE, queue, message.to_bytes(), _properties(message), headers)
 
     async def _publish(
-        self, exchange: str, key: str, body: bytes, properties: Mapping[str, Any], headers: Headers | None = None
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        properties: Mapping[str, Any],
+        headers: Headers | None = None,
+        *,
+        mandatory: bool = True,
     ) -> None:
         if not self._can_send.is_set():
             raise Unavailable("rabbitmq")
         try:
-            await self._broker.publish(
-                body,
-                exchange=self._exchanges[exchange],
-                routing_key=key,
-                persist=True,
-                mandatory=True,
-                message_id=uuid.uuid4().hex,
-                content_type="application/json",
-                headers=dict(headers or {}),
-                timeout=CONFIRM_SECONDS,
-                **properties,
-            )
+            async with asyncio.timeout(CONFIRM_SECONDS):  # the driver's own limit leaves out waiting for a connection
+                await self._broker.publish(
+                    body,
+                    exchange=self._exchanges[exchange],
+                    routing_key=key,
+                    persist=True,
+                    mandatory=mandatory,
+                    message_id=uuid.uuid4().hex,
+                    content_type="application/json",
+                    headers=dict(headers or {}),
+                    **properties,
+                )
         except (PublishError, DeliveryError) as error:  # returned or refused: topology or disk, never the message
             log.error("publish_refused", exchange=exchange, error=type(error).__name__)  # noqa: TRY400
             raise Unavailable("rabbitmq") from error
@@ -185,11 +214,18 @@ class Messaging:
         """Acknowledge a message, last of all, after whatever has to happen instead of success is confirmed."""
         try:
             if error is not None:
-                await self._instead(queue, message, error)
+                with resumed(_trace_of(message)):
+                    await self._instead(queue, message, error)
             await message.ack()
         except (HubError, *BROKER_ERRORS) as failure:
             # Not acknowledged, so it comes again as soon as the broker is back.
             log.warning("message_left_to_the_broker", queue=queue, error=type(failure).__name__)
+        except Exception:
+            # The edge of the consuming loop: a message neither settled nor given back would hold its place in the
+            # prefetch for ever, so the broker's own dead-lettering has it.
+            log.exception("message_rejected", queue=queue)
+            with contextlib.suppress(*BROKER_ERRORS):
+                await message.reject(requeue=False)
 
     async def _instead(self, queue: str, message: IncomingMessage, error: Exception) -> None:
         work = WORK_QUEUES.get(queue)
@@ -214,26 +250,49 @@ class Messaging:
     async def start(self) -> None:
         """Begin to connect; returns when connected, or after 5 s with the attempts going on in the background."""
         self._starter = asyncio.create_task(self._start_until_done(), name="rabbitmq-start")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._started.wait(), 5)
+        done, _ = await asyncio.wait({self._starter}, timeout=5)
+        for starter in done:
+            if not starter.cancelled():
+                starter.result()
 
     async def _start_until_done(self) -> None:
         while True:
             try:
-                connection = await self._broker.connect()
-                async with connection.channel() as channel:
-                    await declare(channel)
-                self._can_send.set()  # before the consumers: a handler's first act may be to send
-                await self._broker.start()
-                self._started.set()
-                log.info("rabbitmq_connected")
+                await self._start_once()
             except BROKER_ERRORS as error:
                 self._can_send.clear()
                 log.warning("rabbitmq_away", error=type(error).__name__)
-                await self._stop_broker()
+                await self._close()
                 await asyncio.sleep(1)
             else:
                 return
+
+    async def _start_once(self) -> None:
+        self._connection = await self._broker.connect()
+        async with self._connection.channel() as channel:
+            await declare(channel)
+        for exchange in self._exchanges.values():  # else a publish declares it passively, which fails on a new server
+            await self._broker.declare_exchange(exchange)
+        self._can_send.set()  # before the consumers: a handler's first act may be to send
+        await self._broker.start()
+        self._consumed = [await self._broker.declare_queue(queue) for queue in self._queues]
+        for queue in self._consumed:
+            for exchange_name, key in WORK_QUEUES[queue.name].bindings() if queue.name in WORK_QUEUES else ():
+                await queue.bind(exchange_name, key)  # again, so that the driver restores it with the queue
+        self._started.set()
+        log.info("rabbitmq_connected")
+
+    def _on_lost(self, *_: Any) -> None:
+        self._can_send.clear()
+
+    async def _on_reconnected(self, connection: Any) -> None:
+        """Declare everything again, for the server may be a new, empty one."""
+        try:
+            async with connection.channel() as channel:
+                await declare(channel)
+        except BROKER_ERRORS as error:
+            log.warning("rabbitmq_not_furnished", error=type(error).__name__)
+        self._can_send.set()
 
     async def stop(self) -> None:
         """Stop taking messages, let handlers finish within the drain time, give the rest back, close."""
@@ -241,36 +300,81 @@ class Messaging:
             self._starter.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._starter
-        await self._stop_broker()
+        await self._stop_taking()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._in_flight.none.wait(), self._drain_seconds)
         self._can_send.clear()
         self._started.clear()
+        await self._close()
 
-    async def _stop_broker(self) -> None:
+    async def _stop_taking(self) -> None:
+        if not self._can_send.is_set():
+            return
         try:
-            await self._broker.stop()
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for queue in self._consumed:
+                    for tag in tuple(await _consumer_tags(queue)):
+                        await queue.cancel(tag)
         except BROKER_ERRORS as error:
-            log.warning("rabbitmq_close_failed", error=type(error).__name__)
+            log.warning("rabbitmq_cancel_failed", error=type(error).__name__)
 
-    async def _redeclare(self, connection: Any) -> None:
-        """After a reconnect: the server may be a new, empty one."""
-        async with connection.channel() as channel:
-            await declare(channel)
+    async def _close(self) -> None:
+        self._consumed = []
+        connection, self._connection = self._connection, None
+        for close in (connection.close if connection else None, self._broker.stop):
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    if close is not None:
+                        await close()
+            except (*BROKER_ERRORS, ExceptionGroup) as error:
+                log.warning("rabbitmq_close_failed", error=type(error).__name__)
 
     async def ping(self) -> None:
-        """Raise Unavailable unless connected and every consumer's channel is open."""
-        consuming = all(getattr(s, "_consumer_tag", None) for s in self._broker.subscribers)
-        if not (self._started.is_set() and consuming and await self._broker.ping(timeout=1)):
+        """Raise Unavailable unless connected and consuming from every queue."""
+        if not (self._started.is_set() and self._can_send.is_set() and await self._is_consuming()):
             raise Unavailable("rabbitmq")
+
+    async def _is_consuming(self) -> bool:
+        try:
+            async with asyncio.timeout(1):
+                return all([await _consumer_tags(queue) for queue in self._consumed])
+        except BROKER_ERRORS:
+            return False
+
+
+class _InFlight:
+    """How many messages are in a handler's hands."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def enter(self) -> None:
+        self._count += 1
+        self.none.clear()
+
+    def leave(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self.none.set()
 
 
 class _Edge(BaseMiddleware[Any, IncomingMessage]):
     """The edge of every consumer: whatever came out of decoding and handling is settled here and goes no further."""
 
-    def __init__(self, message: IncomingMessage, /, *, context: ContextRepo, settle: Settle) -> None:
+    def __init__(
+        self, message: IncomingMessage, /, *, context: ContextRepo, settle: Settle, in_flight: _InFlight
+    ) -> None:
         super().__init__(message, context=context)
         self._settle = settle
+        self._in_flight = in_flight
 
     async def on_receive(self) -> None:
+        self._in_flight.enter()
+        for name in TRACE_HEADERS:  # the telemetry middleware takes any header of these names for text
+            if not isinstance(self.msg.headers.get(name, ""), str):
+                del self.msg.headers[name]
         structlog.contextvars.clear_contextvars()
         if self.msg.correlation_id:
             structlog.contextvars.bind_contextvars(job_id=self.msg.correlation_id)
@@ -278,15 +382,30 @@ class _Edge(BaseMiddleware[Any, IncomingMessage]):
     async def after_processed(
         self, exc_type: type[BaseException] | None = None, exc_val: BaseException | None = None, exc_tb: Any = None
     ) -> bool:
-        if exc_val is not None and not isinstance(exc_val, Exception):
-            return False  # cancelled: the process is stopping, and the message comes again elsewhere
-        await self._settle(self.context.get("handler_").queue.name, self.msg, exc_val)
-        return True
+        try:
+            if exc_val is not None and not isinstance(exc_val, Exception):
+                return False  # cancelled: the process is stopping, and the message comes again elsewhere
+            await self._settle(self.context.get("handler_").queue.name, self.msg, exc_val)
+            return True
+        finally:
+            self._in_flight.leave()
+
+
+async def _consumer_tags(queue: RobustQueue) -> Collection[str]:
+    """The tags of a queue's consumers; each queue has a channel of its own, which knows them."""
+    return cast(aiormq.Channel, await queue.channel.get_underlay_channel()).consumers.keys()
+
+
+def _trace_of(message: IncomingMessage) -> dict[str, str]:
+    return {
+        name: value for name in ("traceparent", "tracestate") if isinstance(value := message.headers.get(name), str)
+    }
 
 
 def _named(url: str, service: str) -> str:
-    """The URL with a heartbeat and with the connection's name, as an operator sees it in RabbitMQ's management."""
-    return str(URL(url).update_query(name=f"flickrhub-{service}", heartbeat="15"))
+    """The URL with a heartbeat, unless it has one, and the connection's name that an operator sees in RabbitMQ."""
+    heartbeat = URL(url).query.get("heartbeat", str(HEARTBEAT_SECONDS))
+    return str(URL(url).update_query(name=f"flickrhub-{service}", heartbeat=heartbeat))
 
 
 def _unexpected(error: Exception) -> Exception | None:
@@ -297,7 +416,7 @@ def _unexpected(error: Exception) -> Exception | None:
 def _decode(message: RabbitMessage, by_name: Mapping[str, type[Message]]) -> Message:
     raw = message.raw_message
     model = by_name.get(raw.type or "")
-    if model is None and len(by_name) == 1:
+    if not raw.type and len(by_name) == 1:
         model = next(iter(by_name.values()))
     if model is None:
         raise Undecodable("of a type that nobody reads here")

@@ -7,6 +7,7 @@ so that one poisonous message neither spins nor blocks the others.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from flickrhub_common.errors import HubError
@@ -15,6 +16,8 @@ MAX_CRASHES = 5
 LONGEST_WAIT_SECONDS = 16.0
 WAITS_HEADER = "x-waits"
 CRASHES_HEADER = "x-crashes"
+MAX_HEADERS = 32
+MAX_HEADER_CHARACTERS = 512
 
 Headers = dict[str, Any]
 
@@ -59,8 +62,24 @@ def decide(error: Exception | None, headers: Mapping[str, Any]) -> Done | Postpo
 
 
 def own_headers(headers: Mapping[str, Any]) -> Headers:
-    """A message's headers without those the broker keeps for itself (``x-death`` and the like)."""
-    return {k: v for k, v in headers.items() if not k.startswith("x-") or k in {WAITS_HEADER, CRASHES_HEADER}}
+    """A message's headers as they may travel on.
+
+    Without those the broker keeps for itself (``x-death`` and the like), and without what nobody of us writes: long
+    texts, more than 32 of them, and all types but text and whole numbers. The driver can't send again all that it can
+    read (double floats, bytes), and all headers share one AMQP frame: one too large costs the connection.
+    """
+    kept = ((name, value) for name, value in headers.items() if _is_own(name) and _is_small(value))
+    return dict(islice(kept, MAX_HEADERS))
+
+
+def _is_own(name: str) -> bool:
+    return name in {WAITS_HEADER, CRASHES_HEADER} or not name.startswith("x-")
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_HEADER_CHARACTERS
+    return isinstance(value, int) and -(2**63) <= value < 2**63
 
 
 def _count(headers: Mapping[str, Any], name: str) -> int:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel
 
 from flickrhub_common.contracts import Target, queue_of
 
 JOBS_EXCHANGE = "flickr.jobs"
 EVENTS_EXCHANGE = "flickr.events"
 DELAY_EXCHANGE = "flickr.delay"
+DELAY_EXIT_EXCHANGE = f"{DELAY_EXCHANGE}.out"
 DEAD_LETTER_EXCHANGE = "flickr.dlx"
 
 GATEWAY_JOB_EVENTS = "gateway_job_events"
@@ -36,7 +37,7 @@ TOKEN_EVENTS_KEY = "token.*"  # noqa: S105 - a routing key
 
 DELAY_UNIT_SECONDS = 0.25
 DELAY_LEVELS = 20
-MAX_DELAY_SECONDS = (2**DELAY_LEVELS - 1) * DELAY_UNIT_SECONDS
+MAX_DELAY_SECONDS = ((1 << DELAY_LEVELS) - 1) * DELAY_UNIT_SECONDS
 """The ladder's reach: a little under 73 hours."""
 
 DELIVERY_LIMIT = 20
@@ -50,6 +51,10 @@ class WorkQueue:
     dead_letter_queue: str
     exchange: str | None = None
     keys: tuple[str, ...] = ()
+
+    def bindings(self) -> tuple[tuple[str, str], ...]:
+        """The exchanges and keys its messages come by, the end of the delay ladder among them."""
+        return ((DELAY_EXIT_EXCHANGE, f"#.{self.name}"), *((self.exchange, key) for key in self.keys if self.exchange))
 
     def arguments(self) -> dict[str, Any]:
         """The arguments it is declared with."""
@@ -80,6 +85,9 @@ EVENT_QUEUES = (
     WorkQueue(NOTIFIER_CALLBACKS_DUE, CALLBACK_DLQ),
     WorkQueue(AUTH_TOKEN_EVENTS, dead_letters_of(AUTH_TOKEN_EVENTS), EVENTS_EXCHANGE, ("token.rejected",)),
 )
+KEPT_EVENTS = frozenset(key for queue in EVENT_QUEUES for key in queue.keys)
+"""Events that lie in a queue until they are read; of the others, only instances that run now learn."""
+
 WORK_QUEUES = {queue.name: queue for queue in (*JOB_QUEUES, *EVENT_QUEUES)}
 DEAD_LETTER_QUEUES = tuple(dict.fromkeys(queue.dead_letter_queue for queue in WORK_QUEUES.values()))
 
@@ -94,13 +102,9 @@ def delay_queue(level: int) -> str:
     return f"{DELAY_EXCHANGE}.{level:02d}"
 
 
-DELAY_EXIT_EXCHANGE = f"{DELAY_EXCHANGE}.out"
-
-
 def delay_units(seconds: float) -> int:
     """A delay in units, rounded up, so that nothing is early; at least one, at most the ladder's reach."""
-    units = math.ceil(seconds / DELAY_UNIT_SECONDS - 1e-9)
-    return max(1, min(units, (1 << DELAY_LEVELS) - 1))
+    return max(1, math.ceil(min(seconds, MAX_DELAY_SECONDS) / DELAY_UNIT_SECONDS - 1e-9))
 
 
 def delay_key(seconds: float, queue: str) -> str:
@@ -115,21 +119,17 @@ async def declare(channel: AbstractChannel) -> None:
     for name in DEAD_LETTER_QUEUES:
         queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
         await queue.bind(dead_letters, name)
-    exchanges = {
-        JOBS_EXCHANGE: await channel.declare_exchange(JOBS_EXCHANGE, ExchangeType.DIRECT, durable=True),
-        EVENTS_EXCHANGE: await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True),
-    }
-    exit_exchange = await _declare_ladder(channel)
+    await channel.declare_exchange(JOBS_EXCHANGE, ExchangeType.DIRECT, durable=True)
+    await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True)
+    await _declare_ladder(channel)
     for work in WORK_QUEUES.values():
         queue = await channel.declare_queue(work.name, durable=True, arguments=work.arguments())
-        await queue.bind(exit_exchange, f"#.{work.name}")
-        for key in work.keys:
-            await queue.bind(exchanges[work.exchange or ""], key)
+        for exchange, key in work.bindings():
+            await queue.bind(exchange, key)
 
 
-async def _declare_ladder(channel: AbstractChannel) -> AbstractExchange:
-    exit_exchange = await channel.declare_exchange(DELAY_EXIT_EXCHANGE, ExchangeType.TOPIC, durable=True)
-    below = exit_exchange
+async def _declare_ladder(channel: AbstractChannel) -> None:
+    below = await channel.declare_exchange(DELAY_EXIT_EXCHANGE, ExchangeType.TOPIC, durable=True)
     for level in range(DELAY_LEVELS):
         exchange = await channel.declare_exchange(delay_exchange(level), ExchangeType.TOPIC, durable=True)
         queue = await channel.declare_queue(
@@ -147,4 +147,3 @@ async def _declare_ladder(channel: AbstractChannel) -> AbstractExchange:
         await queue.bind(exchange, f"{skipped}1.#")
         await below.bind(exchange, f"{skipped}0.#")
         below = exchange
-    return exit_exchange
