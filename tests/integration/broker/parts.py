@@ -105,3 +105,12 @@ async def ready(messaging: Messaging) -> bool:
 async def unready(messaging: Messaging) -> bool:
     """Whether it says that it can't be used."""
     return not await ready(messaging)
+
+
+async def sends(messaging: Messaging, message: Message) -> bool:
+    """Send a job or an event; whether it was taken."""
+    try:
+        await (messaging.send_job(message) if isinstance(message, JobRequested) else messaging.send_event(message))
+    except Unavailable:
+        return False
+    return True

@@ -10,21 +10,13 @@ from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import JobRequested, TokenRevoked
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.topology import GATEWAY_JOB_EVENTS
-from tests.integration.broker.parts import JOBS, Inbox, MakeMessaging, ready, unready
+from tests.integration.broker.parts import JOBS, Inbox, MakeMessaging, ready, sends, unready
 from tests.support.rabbit_admin import RabbitAdmin
 from tests.support.samples import a_completion, a_job, a_revocation
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
 A_FEW_SECONDS = 6.0
-
-
-async def sends(messaging: Messaging) -> bool:
-    try:
-        await messaging.send_job(a_job())
-    except Unavailable:
-        return False
-    return True
 
 
 async def send_until_done(messaging: Messaging, jobs: list[JobRequested]) -> None:
@@ -120,7 +112,7 @@ async def test_a_publish_during_an_outage_fails_quickly_and_works_afterwards(
         assert time.monotonic() - began < 3.0
     await eventually(lambda: unready(sender), within=1, what="the end of readiness")
     await proxy.restore()
-    await eventually(lambda: sends(sender), what="sending")
+    await eventually(lambda: sends(sender, a_job()), what="sending")
     assert await ready(sender)
 
 
@@ -134,7 +126,7 @@ async def test_a_publish_that_nobody_confirms_fails_within_a_few_seconds(
     assert time.monotonic() - began < A_FEW_SECONDS
     assert {type(result) for result in results} == {Unavailable}
     await proxy.restore()
-    await eventually(lambda: sends(sender), what="sending")
+    await eventually(lambda: sends(sender, a_job()), what="sending")
 
 
 async def test_a_silent_network_is_noticed_and_replaced(make_behind: MakeMessaging, proxy: TcpProxy) -> None:
@@ -171,7 +163,7 @@ async def test_a_queue_deleted_under_its_consumer_comes_back_with_its_consumer(
     reader = await make.consuming(inbox)
     await rabbit_admin.delete_queue(JOBS)
     await eventually(lambda: rabbit_admin.consumers(JOBS), what="the consumer")
-    await eventually(lambda: sends(reader), what="a route for jobs")
+    await eventually(lambda: sends(reader, a_job()), what="a route for jobs")
     await inbox.has_finished(1)
     await reader.send_later(a_job(), queue=JOBS, seconds=0.25)
     await inbox.has_finished(2)
@@ -201,7 +193,7 @@ async def test_a_server_that_comes_back_empty_is_furnished_again(
     await rabbit_admin.close()
     await rabbit_admin.delete_vhost()
     await rabbit_admin.create_vhost()
-    await eventually(lambda: sends(reader), within=20, what="sending")
+    await eventually(lambda: sends(reader, a_job()), within=20, what="sending")
     await inbox.has_finished(2)
     await reader.send_event(a_completion())
     assert await rabbit_admin.depth(GATEWAY_JOB_EVENTS) == 1
