@@ -218,7 +218,7 @@ FAILURES = {
     "a code that is true": Case(fail(True), PermanentFailure, "ERR_FLICKR_BAD_REPLY"),
     "a code that is a fraction": Case(fail(98.6), PermanentFailure, "ERR_FLICKR_BAD_REPLY"),
     "a code below nothing": Case(fail(-1), PermanentFailure, "ERR_FLICKR_BAD_REPLY"),
-    "a code in other digits": Case(fail("٩٨"), PermanentFailure, "ERR_FLICKR_BAD_REPLY"),  # noqa: RUF001
+    "a code in other digits": Case(fail("٩٨"), PermanentFailure, "ERR_FLICKR_BAD_REPLY"),
     "a code of 4000 digits": Case(fail(int("9" * 4000)), PermanentFailure, "ERR_FLICKR_BAD_REPLY"),
     "no code, no message": Case(b'{"stat":"fail"}', PermanentFailure, "ERR_FLICKR_BAD_REPLY", says="no message"),
     "a message that isn't text": Case(fail(1, {"a": 1}), PermanentFailure, "FLICKR_1", says="no message"),

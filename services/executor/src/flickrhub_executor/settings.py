@@ -23,7 +23,10 @@ class ExecutorSettings(RabbitSettings, RedisSettings, InternalSettings, FlickrSe
         3500, ge=0, description="Calls to Flickr per api key in any hour, over all executors; 0 is off."
     )
     flickr_rate_limit_per_second: float = Field(
-        1, ge=0, description="Calls to Flickr per user and second, over all executors; 0 is off."
+        1,
+        ge=0,
+        allow_inf_nan=False,
+        description="Calls to Flickr per user and second, over all executors; 0 is off.",
     )
     rate_limit_prefix: str = Field("quota:", description="Prefix of the limits' keys in Redis.")
     cache_enabled: bool = Field(True, description="Whether answers of read methods are cached.")

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_TYPE_AUTH_HEADER, Client
 
-from flickrhub_common.http_client import ConnectFailure, HttpClient, HttpError
+from flickrhub_common.http_client import ConnectFailure, HttpClient, HttpError, failure_name
 from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials, FlickrCall, FlickrReply
 
@@ -38,14 +38,8 @@ class FlickrRest:
                 self._client.stream(method, url, headers=headers, content=body) as response,
             ):
                 content = await _read(response.aiter_bytes())
-        except TimeoutError as error:
-            raise TransientFailure("Flickr didn't answer in time.", code="ERR_FLICKR_TIMEOUT", doubtful=True) from error
-        except ConnectFailure as error:
-            raise TransientFailure("Flickr can't be reached.", code="ERR_FLICKR_UNREACHABLE") from error
-        except HttpError as error:
-            raise TransientFailure(
-                "The connection to Flickr broke.", code="ERR_FLICKR_UNREACHABLE", doubtful=True
-            ) from error
+        except (TimeoutError, HttpError) as error:
+            raise _no_answer(error) from error
         duration = round((time.perf_counter() - started) * 1000)
         return FlickrReply(response.status_code, content, _retry_after(response.headers.get("retry-after")), duration)
 
@@ -75,6 +69,14 @@ async def _read(chunks: AsyncIterator[bytes]) -> bytes:
             raise TransientFailure("Flickr's answer is too large.", code="ERR_FLICKR_BAD_REPLY", doubtful=True)
         parts.append(chunk)
     return b"".join(parts)
+
+
+def _no_answer(error: Exception) -> TransientFailure:
+    if isinstance(error, ConnectFailure):
+        return TransientFailure("Flickr can't be reached.", code="ERR_FLICKR_UNREACHABLE")
+    if isinstance(error, TimeoutError) or failure_name(error) == "timeout":
+        return TransientFailure("Flickr didn't answer in time.", code="ERR_FLICKR_TIMEOUT", doubtful=True)
+    return TransientFailure("The connection to Flickr broke.", code="ERR_FLICKR_UNREACHABLE", doubtful=True)
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from urllib.parse import quote
 
 from flickrhub_common.errors import TokenNotFound, Unavailable
@@ -16,8 +17,11 @@ KEPT_AT_MOST = 10_000
 class LentTokens:
     """Asks auth once a minute and user at most; several askers at once share one question."""
 
-    def __init__(self, client: HttpClient, *, internal_api_token: str) -> None:
+    def __init__(
+        self, client: HttpClient, *, internal_api_token: str, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
+        self._now = now
         self._headers = {"Authorization": f"Bearer {internal_api_token}"}
         self._kept: OrderedDict[str, tuple[float, Credentials]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Credentials]] = {}
@@ -25,7 +29,7 @@ class LentTokens:
     async def lend(self, user_id: str) -> Credentials:
         """The connection's token. Raises TokenNotFound, or Unavailable when auth isn't there."""
         kept = self._kept.get(user_id)
-        if kept is not None and kept[0] > time.monotonic():
+        if kept is not None and kept[0] > self._now():
             return kept[1]
         task = self._asking.get(user_id)
         if task is None:
@@ -42,7 +46,7 @@ class LentTokens:
         try:
             credentials = await self._ask(user_id)
             if self._asking.get(user_id) is task:
-                self._kept[user_id] = (time.monotonic() + KEPT_SECONDS, credentials)
+                self._kept[user_id] = (self._now() + KEPT_SECONDS, credentials)
                 self._kept.move_to_end(user_id)
                 if len(self._kept) > KEPT_AT_MOST:
                     self._kept.popitem(last=False)

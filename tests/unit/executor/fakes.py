@@ -1,0 +1,283 @@
+"""Fakes of the executor's ports, and an executor made of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Message, Reservation, Target
+from flickrhub_common.errors import TokenNotFound, Unavailable
+from flickrhub_common.retry import Backoff
+from flickrhub_common.testing import FakeClock, FakeMessaging
+from flickrhub_executor.errors import CallFailed
+from flickrhub_executor.models import (
+    CachedReply,
+    CacheKey,
+    Claim,
+    Concluded,
+    Credentials,
+    FlickrCall,
+    FlickrReply,
+    Go,
+    Held,
+    Outcome,
+    Superseded,
+    Taken,
+    WaitForTurn,
+)
+from flickrhub_executor.usecases.execute_job import ExecuteJob, RetryRules
+from flickrhub_executor.usecases.report_outcome import ReportOutcome
+
+LEASE = 25.0
+TELLING = 15.0
+SECRETS = ("the-api-key", "the-api-secret", "the-oauth-token", "the-token-secret")
+MIDDLE = 0.5
+"""The chance that gives a wait without jitter."""
+
+Answer = FlickrReply | CallFailed | Exception
+
+
+def ok(body: bytes = b'{"photos":{"total":1},"stat":"ok"}', status: int = 200) -> FlickrReply:
+    return FlickrReply(status, body, None, 12)
+
+
+def says(code: int, message: str = "Something", *, retry_after: float | None = None) -> FlickrReply:
+    return FlickrReply(200, f'{{"stat":"fail","code":{code},"message":"{message}"}}'.encode(), retry_after, 12)
+
+
+class FakeTokens:
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.forgotten: list[str] = []
+
+    async def lend(self, user_id: str) -> Credentials:
+        if self.failure is not None:
+            raise self.failure
+        return Credentials(user_id, *SECRETS, fingerprint="f00d")
+
+    def forget(self, user_id: str) -> None:
+        self.forgotten.append(user_id)
+
+
+class FakeFlickr:
+    """Answers as scripted, then with a plain success."""
+
+    def __init__(self) -> None:
+        self.calls: list[FlickrCall] = []
+        self.script: list[Answer] = []
+        self.meanwhile: Callable[[], Any] = lambda: None
+
+    async def call(self, call: FlickrCall, credentials: Credentials) -> FlickrReply:
+        self.calls.append(call)
+        answer = self.script.pop(0) if self.script else ok()
+        self.meanwhile()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class FakeCache:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], CachedReply] = {}
+        self.generation: dict[str, int] = {}
+        self.away = False
+
+    async def find(self, user_id: str, digest: str) -> tuple[CacheKey, CachedReply | None]:
+        self._check()
+        key = CacheKey(user_id, f"{self.generation.get(user_id, 0)}:{digest}")
+        return key, self.kept.get((user_id, key.digest))
+
+    async def keep(self, key: CacheKey, reply: CachedReply) -> None:
+        self._check()
+        self.kept[key.user_id, key.digest] = reply
+
+    async def make_stale(self, user_id: str) -> None:
+        self._check()
+        self.generation[user_id] = self.generation.get(user_id, 0) + 1
+
+    def _check(self) -> None:
+        if self.away:
+            raise Unavailable("redis")
+
+
+class FakeLimits:
+    """Gives the scripted verdicts, then lets everything go at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, Reservation | None]] = []
+        self.script: list[Go | WaitForTurn | Exception] = []
+
+    async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
+        self.asked.append((user_id, api_key, reservation))
+        verdict = self.script.pop(0) if self.script else Go(0.0)
+        if isinstance(verdict, Exception):
+            raise verdict
+        return verdict
+
+
+@dataclass
+class _Entry:
+    state: str
+    attempt: int = 0
+    until: float = 0.0
+    outcome: Outcome | None = None
+    retry: JobRequested | None = None
+    due: float = 0.0
+    buried: bool = False
+
+
+class FakeClaims:
+    """The rules of `RedisClaims`, by a fake clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.entries: dict[str, _Entry] = {}
+        self.away = False
+        self._clock = clock
+
+    async def take(self, job: JobRequested) -> Claim:
+        entry = self._entry(job.job_id)
+        if entry.state in {"ended", "reported"}:
+            return self._ended(entry)
+        running = entry.state == "running"
+        if running and entry.until > self._now():
+            return Held(entry.until - self._now())
+        if running and entry.attempt > job.attempt:
+            return Superseded(None, 0.0)
+        if entry.state == "retry" and job.attempt <= entry.attempt:
+            return Superseded(entry.retry, entry.due)
+        self.entries[job.job_id] = _Entry("running", job.attempt, self._now() + LEASE)
+        return Taken(doubtful=running)
+
+    async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:
+        entry = self._entry(job.job_id)
+        if entry.state in {"ended", "reported"}:
+            return self._ended(entry)
+        self.entries[job.job_id] = _Entry("ended", until=self._now() + TELLING, outcome=outcome)
+        return Concluded(outcome)
+
+    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
+        entry = self._entry(job.job_id)
+        if entry.state in {"ended", "reported"} or entry.attempt > job.attempt:
+            return False
+        self.entries[job.job_id] = _Entry("retry", job.attempt, retry=retry, due=due)
+        return True
+
+    async def mark_buried(self, job_id: str) -> None:
+        self._entry(job_id).buried = True
+
+    async def mark_reported(self, job_id: str) -> None:
+        self._entry(job_id)
+        self.entries[job_id] = _Entry("reported")
+
+    def state(self, job: JobRequested) -> str:
+        return self.entries[job.job_id].state if job.job_id in self.entries else "none"
+
+    def _entry(self, job_id: str) -> _Entry:
+        if self.away:
+            raise Unavailable("redis")
+        return self.entries.get(job_id, _Entry("none"))
+
+    def _ended(self, entry: _Entry) -> Concluded | Held:
+        if entry.state == "reported":
+            return Concluded(None)
+        if entry.until > self._now():
+            return Held(entry.until - self._now())
+        entry.until = self._now() + TELLING
+        return Concluded(entry.outcome, buried=entry.buried)
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+
+@dataclass
+class Executor:
+    """An executor of fakes. `run` hands it one message, as the broker does."""
+
+    cached: bool = True
+    attempts: int = 3
+    clock: FakeClock = field(default_factory=FakeClock)
+    messaging: FakeMessaging = field(default_factory=FakeMessaging)
+    tokens: FakeTokens = field(default_factory=FakeTokens)
+    flickr: FakeFlickr = field(default_factory=FakeFlickr)
+    cache: FakeCache = field(default_factory=FakeCache)
+    limits: FakeLimits = field(default_factory=FakeLimits)
+    paused: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.claims = FakeClaims(self.clock)
+        self.report = ReportOutcome(messages=self.messaging, claims=self.claims, tokens=self.tokens, clock=self.clock)
+        self.run = ExecuteJob(
+            messages=self.messaging,
+            tokens=self.tokens,
+            flickr=self.flickr,
+            cache=self.cache if self.cached else None,
+            limits=self.limits,
+            claims=self.claims,
+            report=self.report,
+            rules=RetryRules(self.attempts, Backoff(first=1.0)),
+            clock=self.clock,
+            pause=self._pause,
+            chance=lambda: MIDDLE,
+        )
+
+    async def run_to_the_end(self, job: JobRequested) -> None:
+        """Hand it the job, and whatever it sends to itself for later, when it is due."""
+        waiting: list[tuple[float, JobRequested]] = [(0.0, job)]
+        while waiting:
+            seconds, message = waiting.pop(0)
+            self.clock.advance(seconds)
+            before = len(self.messaging.all("later"))
+            await self.run(message)
+            for sent in self.messaging.all("later")[before:]:
+                assert isinstance(sent.message, JobRequested)
+                waiting.append((sent.seconds or 0.0, sent.message))
+
+    def events(self, *kinds: type[Message]) -> list[Message]:
+        """The events sent so far, of these kinds if some are named."""
+        sent = [each.message for each in self.messaging.all("event")]
+        return [event for event in sent if isinstance(event, kinds)] if kinds else sent
+
+    def names(self) -> list[str]:
+        """The names of the events sent so far."""
+        return [event.name for event in self.events()]
+
+    def completed(self) -> JobCompleted:
+        """The one completion sent."""
+        (event,) = self.events(JobCompleted, JobFailed)
+        assert isinstance(event, JobCompleted), event
+        return event
+
+    def failed(self) -> JobFailed:
+        """The one failure sent."""
+        (event,) = self.events(JobCompleted, JobFailed)
+        assert isinstance(event, JobFailed), event
+        return event
+
+    async def _pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+
+
+def a_job(method: str | None = "flickr.photos.search", **more: Any) -> JobRequested:
+    """A job of `user-1`."""
+    fields: dict[str, Any] = {
+        "job_id": "5d0f1cf7-7f70-4d39-a2f6-3f3b3c0b7f10",
+        "user_id": "user-1",
+        "target": Target.REST,
+        "method": method,
+        "params": {"text": "cats", "per_page": 5, "private-param": "private-value"},
+        "trace_id": "0af76519-16cd-43dd-8448-eb211c80319c",
+        "meta": {"mine": 1},
+    }
+    return JobRequested(**{**fields, **more})
+
+
+__all__ = [
+    "LEASE",
+    "SECRETS",
+    "TELLING",
+    "Executor",
+    "TokenNotFound",
+    "Unavailable",
+    "a_job",
+    "ok",
+    "says",
+]
