@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SIM_")
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(3131, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(3131, ge=1, le=65535, description="Port to listen on.")
     seed: int = Field(1, description="Seed of the generated world: the same seed gives the same people and photos.")
     demo_api_key: str = Field(DEMO_API_KEY, pattern=HEX_KEY, description="Key of the app that is there from the start.")
     demo_api_secret: str = Field(DEMO_API_SECRET, pattern=HEX_SECRET, description="Secret of that app.")
