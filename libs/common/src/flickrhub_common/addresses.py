@@ -50,7 +50,10 @@ class AddressPolicy:
     @classmethod
     def parse(cls, text: str) -> "AddressPolicy":
         """Read a comma-separated list of CIDRs. Raises ValueError, also for a ``/0``, which would allow everything."""
-        networks = tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+        try:
+            networks = tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise ValueError("must be a comma-separated list of networks such as 10.0.0.0/8") from None
         if any(network.prefixlen == 0 for network in networks):
             raise ValueError("a /0 would allow every address")
         return cls(networks)

@@ -178,6 +178,6 @@ def load(settings: type[S]) -> S:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise SystemExit(f"{variable}: {first['msg']}") from None
+        raise SystemExit(f"{variable}: {first['msg'].removeprefix('Value error, ')}") from None
     except ValueError as error:  # pydantic-settings' own parsing, whose text may repeat the value
         raise SystemExit(f"settings: a variable can't be read ({type(error).__name__})") from None
