@@ -104,7 +104,7 @@ def delay_queue(level: int) -> str:
 
 def delay_units(seconds: float) -> int:
     """A delay in units, rounded up, so that nothing is early; at least one, at most the ladder's reach."""
-    return max(1, math.ceil(min(seconds, MAX_DELAY_SECONDS) / DELAY_UNIT_SECONDS - 1e-9))
+    return max(1, math.ceil(min(max(seconds, 0), MAX_DELAY_SECONDS) / DELAY_UNIT_SECONDS - 1e-9))
 
 
 def delay_key(seconds: float, queue: str) -> str:
