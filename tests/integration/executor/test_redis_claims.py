@@ -1,0 +1,220 @@
+"""Claims on a real Redis: who works on a job, and how it ended."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack, aclosing
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from flickrhub_common.contracts import JobRequested
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.redis import make_redis
+from flickrhub_common.settings import RedisSettings
+from flickrhub_executor.adapters.redis_claims import KEPT_SECONDS, RedisClaims
+from flickrhub_executor.models import Concluded, Held, Superseded, Taken
+from tests.support.samples import a_completion, a_failure, a_job
+from tests.support.waiting import eventually
+
+LEASE = 0.4
+TELLING = 0.3
+
+
+@pytest.fixture
+def claims(redis: Redis) -> RedisClaims:
+    return RedisClaims(redis, lease_seconds=LEASE, telling_seconds=TELLING)
+
+
+def the_next(job: JobRequested, **more: object) -> JobRequested:
+    return job.model_copy(update={"attempt": job.attempt + 1, **more})
+
+
+async def test_the_first_to_ask_takes_the_job_and_the_second_learns_how_long_it_is_held(claims: RedisClaims) -> None:
+    job = a_job()
+    assert await claims.take(job) == Taken(doubtful=False)
+    held = await claims.take(job)
+    assert isinstance(held, Held)
+    assert 0 < held.seconds <= LEASE
+
+
+async def test_of_many_copies_taken_at_once_from_several_clients_exactly_one_is_taken(
+    redis_settings: RedisSettings,
+) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(aclosing(make_redis(redis_settings))) for _ in range(5)]
+        claims = [RedisClaims(client, lease_seconds=30, telling_seconds=30) for client in clients]
+        for job in [a_job() for _ in range(20)]:
+            verdicts = await asyncio.gather(*(each.take(job) for each in claims * 10))
+            assert Counter(type(verdict) for verdict in verdicts) == {Taken: 1, Held: 49}
+
+
+async def test_when_the_lease_is_over_one_other_takes_it_in_doubt(claims: RedisClaims) -> None:
+    job = a_job()
+    await claims.take(job)
+    await asyncio.sleep(LEASE + 0.02)
+    verdicts = await asyncio.gather(*(claims.take(job) for _ in range(10)))
+    assert verdicts.count(Taken(doubtful=True)) == 1
+    assert sum(isinstance(verdict, Held) for verdict in verdicts) == 9
+
+
+async def test_an_attempt_given_up_is_superseded_by_the_next_which_isn_t_in_doubt(claims: RedisClaims) -> None:
+    job = a_job()
+    retry = the_next(job, doubtful=True)
+    await claims.take(job)
+    assert await claims.give_up_attempt(job, retry, due=1234567890.125)
+    assert await claims.take(job) == Superseded(retry, 1234567890.125)
+    assert await claims.take(retry) == Taken(doubtful=False)
+    assert isinstance(await claims.take(job), Held)
+    assert await claims.give_up_attempt(retry, the_next(retry), due=5.0)
+    assert await claims.take(job) == Superseded(the_next(retry), 5.0)
+
+
+async def test_an_old_copy_has_nothing_to_do_when_the_next_attempt_s_executor_died(claims: RedisClaims) -> None:
+    job = a_job()
+    await claims.take(job)
+    await claims.give_up_attempt(job, the_next(job), due=0.0)
+    await claims.take(the_next(job))
+    await asyncio.sleep(LEASE + 0.02)
+    assert await claims.take(job) == Superseded(None, 0.0)
+    assert await claims.take(the_next(job)) == Taken(doubtful=True)
+
+
+async def test_giving_up_the_same_attempt_again_as_after_a_lost_answer_changes_nothing(claims: RedisClaims) -> None:
+    job = a_job()
+    await claims.take(job)
+    assert await claims.give_up_attempt(job, the_next(job), due=7.0)
+    assert await claims.give_up_attempt(job, the_next(job), due=7.0)
+    assert await claims.take(job) == Superseded(the_next(job), 7.0)
+
+
+@pytest.mark.parametrize("make_outcome", [a_completion, a_failure])
+async def test_the_first_outcome_stored_is_the_one_that_counts(claims: RedisClaims, make_outcome: object) -> None:
+    assert callable(make_outcome)
+    job = a_job()
+    outcome = make_outcome(job.job_id)
+    await claims.take(job)
+    assert await claims.conclude(job, outcome) == Concluded(outcome)
+    await asyncio.sleep(TELLING + 0.02)
+    assert await claims.conclude(job, a_failure(job.job_id)) == Concluded(outcome)
+
+
+async def test_while_an_outcome_is_being_told_every_copy_is_held(claims: RedisClaims) -> None:
+    job = a_job()
+    outcome = a_completion(job.job_id)
+    await claims.take(job)
+    await claims.conclude(job, outcome)
+    for verdict in [await claims.take(job), await claims.take(the_next(job)), await claims.conclude(job, outcome)]:
+        assert isinstance(verdict, Held)
+        assert 0 < verdict.seconds <= TELLING
+
+
+async def test_an_outcome_whose_teller_died_is_told_by_exactly_one_other(claims: RedisClaims) -> None:
+    job = a_job()
+    outcome = a_completion(job.job_id)
+    await claims.take(job)
+    await claims.conclude(job, outcome)
+    await asyncio.sleep(TELLING + 0.02)
+    verdicts = await asyncio.gather(*(claims.take(job) for _ in range(10)))
+    assert verdicts.count(Concluded(outcome)) == 1
+    assert sum(isinstance(verdict, Held) for verdict in verdicts) == 9
+
+
+async def test_that_a_job_was_buried_is_remembered_for_whoever_goes_on_telling(claims: RedisClaims) -> None:
+    job = a_job()
+    outcome = a_failure(job.job_id)
+    await claims.take(job)
+    assert await claims.conclude(job, outcome) == Concluded(outcome, buried=False)
+    await claims.mark_buried(job.job_id)
+    await asyncio.sleep(TELLING + 0.02)
+    assert await claims.take(job) == Concluded(outcome, buried=True)
+
+
+async def test_what_was_told_is_kept_as_a_word_longer_than_any_message_can_wait(
+    claims: RedisClaims, redis: Redis
+) -> None:
+    job = a_job()
+    await claims.take(job)
+    await claims.conclude(job, a_completion(job.job_id))
+    await claims.mark_reported(job.job_id)
+    for verdict in [
+        await claims.take(job),
+        await claims.take(the_next(job)),
+        await claims.conclude(job, a_failure(job.job_id)),
+    ]:
+        assert verdict == Concluded(None)
+    assert await redis.hgetall(f"claim:{job.job_id}") == {b"state": b"reported"}
+    assert KEPT_SECONDS - 5 < await redis.ttl(f"claim:{job.job_id}") <= KEPT_SECONDS
+
+
+async def test_a_slow_attempt_can_t_be_given_up_after_the_job_has_ended_or_gone_further(claims: RedisClaims) -> None:
+    ended, told, further = a_job(), a_job(), a_job()
+    await claims.conclude(ended, a_completion(ended.job_id))
+    await claims.mark_reported(told.job_id)
+    await claims.take(the_next(further))
+    for job in (ended, told, further):
+        assert not await claims.give_up_attempt(job, the_next(job), due=1.0)
+    assert await claims.take(told) == Concluded(None)
+    assert isinstance(await claims.take(the_next(further)), Held)
+
+
+async def test_every_claim_ends_by_itself_one_day(claims: RedisClaims, redis: Redis) -> None:
+    taken, given_up, ended = a_job(), a_job(), a_job()
+    await claims.take(taken)
+    await claims.give_up_attempt(given_up, the_next(given_up), due=1.0)
+    await claims.conclude(ended, a_completion(ended.job_id))
+    for job in (taken, given_up, ended):
+        assert 0 < await redis.ttl(f"claim:{job.job_id}") <= KEPT_SECONDS
+
+
+async def test_a_lost_answer_to_take_isn_t_mistaken_for_another_copy(
+    claims: RedisClaims, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver asks once more when the connection breaks; the first asking had already taken the job."""
+    parse = redis.parse_response
+    broken: list[bool] = []
+
+    async def break_once(connection: object, command_name: str, **options: object) -> object:
+        answer = await parse(connection, command_name, **options)  # type: ignore[arg-type]
+        if not broken and command_name == "EVALSHA":
+            broken.append(True)
+            raise RedisConnectionError("cut after the work was done")
+        return answer
+
+    await claims.take(a_job())  # the script is known from here on
+    monkeypatch.setattr(redis, "parse_response", break_once)
+    assert await claims.take(a_job()) == Taken(doubtful=False)
+    assert broken
+
+
+async def test_outcomes_of_any_text_come_back_as_they_were(claims: RedisClaims) -> None:
+    job = a_job()
+    text = '{"t":"line\\nbreak \\u0000 é 日本 😀","stat":"ok"}' + " " * 100_000
+    outcome = a_completion(job.job_id).model_copy(update={"flickr": text, "meta": {"a": [1, None, {"b": "\n"}]}})
+    await claims.conclude(job, outcome)
+    await asyncio.sleep(TELLING + 0.02)
+    assert await claims.take(job) == Concluded(outcome)
+
+
+async def test_redis_away_is_unavailable_in_every_call() -> None:
+    settings = RedisSettings(redis_url=SecretStr("redis://127.0.0.1:1/0"))
+    async with aclosing(make_redis(settings)) as nowhere:
+        claims = RedisClaims(nowhere, lease_seconds=1, telling_seconds=1)
+        job = a_job()
+        for call in (
+            claims.take(job),
+            claims.conclude(job, a_completion()),
+            claims.give_up_attempt(job, job, due=1.0),
+            claims.mark_buried(job.job_id),
+            claims.mark_reported(job.job_id),
+        ):
+            with pytest.raises(Unavailable):
+                await call
+
+
+async def test_scripts_are_loaded_again_after_redis_lost_them(claims: RedisClaims, redis: Redis) -> None:
+    await claims.take(a_job())
+    await redis.script_flush()
+    verdict = await eventually(lambda: claims.take(a_job()), what="a claim")
+    assert verdict == Taken(doubtful=False)
