@@ -14,24 +14,40 @@ from flickrhub_common.settings import Settings
 _SECRET_NAME = re.compile(
     r"secret|password|authorization|api_token|verifier|encryption|oauth_token|sealed", re.IGNORECASE
 )
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_OAUTH_VALUE = re.compile(r"(oauth_\w+|api_key|api_secret)(=|%3D|\": ?\")[^&\s\"%]+", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']+@")
+_NAME = r"(oauth_\w+|api_key|\w*secret|\w*password|\w*api_token|encryption_keys)"
+_NAMED = re.compile(_NAME + r"(=[\"']?|[\"']\s*:\s*[\"'])[^&\s\"']+", re.IGNORECASE)
+_NAMED_ENCODED = re.compile(_NAME + r"(%3D)(?:(?!%26)[^&\s\"'])+", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer|basic)(\s+)[^\s\"',]+", re.IGNORECASE)
 
 Event = MutableMapping[str, Any]
 
 
 def scrub(text: str) -> str:
-    """Text without credentials in URLs and without values of OAuth parameters."""
-    return _OAUTH_VALUE.sub(r"\1\2…", _CREDENTIALS.sub("…@", text))
+    """Text without credentials in URLs and headers, and without values that the name before them says are secret."""
+    text = _CREDENTIALS.sub("…@", text)
+    for pattern in (_NAMED, _NAMED_ENCODED, _BEARER):
+        text = pattern.sub(r"\1\2…", text)
+    return text
 
 
 def _redact(_: Any, __: str, event: Event) -> Event:
     for name, value in event.items():
-        if _SECRET_NAME.search(name):
-            event[name] = "…"
-        elif isinstance(value, str):
-            event[name] = scrub(value)
+        event[name] = _clean(name, value)
     return event
+
+
+def _clean(name: str, value: Any) -> Any:
+    """A value as it may be shown: nothing under the name of a secret, all text scrubbed, at any depth."""
+    if _SECRET_NAME.search(name):
+        return "…"
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", inner) for inner in value]
+    return scrub(value if isinstance(value, str) else repr(value))
 
 
 def _add_trace(_: Any, __: str, event: Event) -> Event:
@@ -58,7 +74,7 @@ def configure(settings: Settings, *, service: str) -> None:
     ]
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
     last: list[structlog.types.Processor] = (
-        [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer()]
         if as_json
         else [structlog.processors.format_exc_info, _redact, structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
     )

@@ -11,7 +11,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from flickrhub_common.addresses import AddressPolicy
 from flickrhub_common.sealing import KeyRing
@@ -52,7 +58,10 @@ class Settings(BaseSettings):
         None, description="Base URL of an OTLP/HTTP collector. Traces are exported only when it is set."
     )
     shutdown_grace_seconds: float = Field(
-        20, gt=0, description="How long work in flight may take to finish after SIGTERM, in seconds."
+        20,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long work in flight may take to finish after SIGTERM, in seconds.",
     )
 
     @classmethod
@@ -179,5 +188,6 @@ def load(settings: type[S]) -> S:
         first = error.errors(include_input=False, include_url=False)[0]
         variable = str(first["loc"][0]).upper() if first["loc"] else "settings"
         raise SystemExit(f"{variable}: {first['msg'].removeprefix('Value error, ')}") from None
-    except ValueError as error:  # pydantic-settings' own parsing, whose text may repeat the value
-        raise SystemExit(f"settings: a variable can't be read ({type(error).__name__})") from None
+    except SettingsError as error:  # its text may repeat the value
+        named = re.search(r'field "(\w+)"', str(error))
+        raise SystemExit(f"{named[1].upper() if named else 'settings'}: can't be read as what it should be") from None

@@ -1,0 +1,78 @@
+"""Trace ids travel, with and without a collector."""
+
+import uuid
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+from flickrhub_common.settings import Settings
+from flickrhub_common.telemetry import continuing, make_tracer_provider, resumed, trace_headers, trace_uuid
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+AS_UUID = "0af76519-16cd-43dd-8448-eb211c80319c"
+OTHER = "00-11111111111111111111111111111111-b7ad6b7169203331-01"
+HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+
+
+@pytest.mark.parametrize("provider", [TracerProvider(), TracerProvider(sampler=ALWAYS_OFF)], ids=["on", "off"])
+def test_the_trace_id_is_the_spans_written_as_a_uuid(provider: TracerProvider) -> None:
+    with provider.get_tracer("t").start_as_current_span("s") as span:
+        assert uuid.UUID(trace_uuid()).int == span.get_span_context().trace_id
+        assert trace_headers()["traceparent"].split("-")[1] == f"{span.get_span_context().trace_id:032x}"
+
+
+def test_without_a_trace_there_is_a_fresh_id_and_no_header() -> None:
+    assert trace_uuid() != trace_uuid()
+    assert uuid.UUID(trace_uuid()).version == 4
+    assert trace_headers() == {}
+
+
+def test_a_trace_is_resumed_within_its_block_only() -> None:
+    with resumed(HEADERS):
+        assert trace_uuid() == AS_UUID
+        assert trace_headers()["traceparent"] == HEADERS["traceparent"]
+    assert trace_uuid() != AS_UUID
+
+
+def test_a_block_that_raises_leaves_the_trace_too() -> None:
+    with pytest.raises(ValueError, match="out"), resumed(HEADERS):
+        raise ValueError("out")
+    assert trace_headers() == {}
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"traceparent": ""}, {"traceparent": "nonsense"}, {"traceparent": f"00-{'0' * 32}-{'0' * 16}-01"}]
+)
+def test_nonsense_resumes_nothing_and_raises_nothing(headers: dict[str, str]) -> None:
+    with resumed(headers):
+        assert trace_headers() == {}
+
+
+def test_a_span_made_within_a_resumed_trace_is_of_it() -> None:
+    with resumed(HEADERS), TracerProvider(sampler=ALWAYS_OFF).get_tracer("t").start_as_current_span("s"):
+        assert trace_uuid() == AS_UUID
+
+
+def test_continuing_stays_with_the_current_span_of_the_same_trace() -> None:
+    with resumed(HEADERS), TracerProvider().get_tracer("t").start_as_current_span("s") as span, continuing(HEADERS):
+        assert trace.get_current_span() is span
+
+
+def test_continuing_goes_on_with_another_trace_than_the_current() -> None:
+    with resumed({"traceparent": OTHER}), continuing(HEADERS):
+        assert trace_uuid() == AS_UUID
+
+
+def test_continuing_without_a_trace_changes_nothing() -> None:
+    with resumed(HEADERS), continuing({}):
+        assert trace_uuid() == AS_UUID
+
+
+def test_without_a_collector_nothing_is_recorded_but_ids_are_there() -> None:
+    provider = make_tracer_provider(Settings(otel_exporter_otlp_endpoint=None), service="test")
+    with provider.get_tracer("t").start_as_current_span("s") as span:
+        assert not span.is_recording()
+        assert span.get_span_context().is_valid
+    provider.shutdown()
