@@ -24,7 +24,7 @@ servers: ## setup, and install RabbitMQ and Redis where they are missing
 	@deploy/local/bootstrap.sh servers
 
 demo: servers ## watch the main job, from OAuth to the signed callback
-	@.venv/bin/python deploy/local/demo.py
+	@$(STACK).demo
 
 test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
 	@.venv/bin/python -m pytest tests/unit $(ARGS)
