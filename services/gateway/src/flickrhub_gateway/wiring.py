@@ -39,6 +39,7 @@ from flickrhub_gateway.usecases.sweep_jobs import SweepJobs
 
 SERVICE = "gateway"
 INDEX_RETRY_SECONDS = 2.0
+CANCEL_AGAIN_SECONDS = 0.5
 DESCRIPTION = (
     "Turns calls of the Flickr API into durable jobs: connect an account, enqueue a call, read its result or receive "
     "it as a signed callback. Every reply has a `request_id`; a failure has `error` with `code`, `message` and, for "
@@ -159,9 +160,11 @@ def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work)
 
     async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # Again and again: PyMongo 4.20 was seen to swallow a cancellation that met an operation on a failing network,
+        # after which the loop went on.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
 
     stack.push_async_callback(stop)
 

@@ -42,9 +42,7 @@ class PublishJobs:
 
     async def run(self) -> None:
         """Publish what is handed over, until cancelled."""
-        async with asyncio.TaskGroup() as workers:
-            for number in range(CONCURRENCY):
-                workers.create_task(self._work(), name=f"publisher-{number}")
+        await asyncio.gather(*(self._work() for _ in range(CONCURRENCY)))
 
     async def drain(self, seconds: float) -> None:
         """Wait until everything handed over was tried, at most so long."""
