@@ -40,11 +40,20 @@ class OwnHub:
     redis_url: str
     urls: dict[str, str]
     logs: Path
+    environment: dict[str, str] = field(default_factory=dict)
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
     def log(self, process: str) -> str:
         """What a process has written so far."""
         return (self.logs / f"{process}.log").read_text(encoding="utf-8")
+
+    async def start(self) -> None:
+        """Start every process that isn't running, and wait until all are ready."""
+        for process, url in self.urls.items():
+            if process not in self.processes or self.processes[process].returncode is not None:
+                port = str(URL(url).port)
+                self.processes[process] = await _start(process, self.logs, self.environment | {"PORT": port})
+        await asyncio.gather(*(_ready(self, process) for process in self.urls))
 
 
 @contextlib.asynccontextmanager
@@ -65,11 +74,9 @@ async def own_hub(
         flickrhub(urls["gateway"]) as client,
     ):
         hub = OwnHub(client, rabbit, needed("MONGO_URL"), name, redis_url, urls, logs)
-        environment = _environment(hub, settings)
+        hub.environment = _environment(hub, settings)
         try:
-            for process, port in ports.items():
-                hub.processes[process] = await _start(process, logs, environment | {"PORT": str(port)})
-            await asyncio.gather(*(_ready(hub, process) for process in ports))
+            await hub.start()
             yield hub
         finally:
             await asyncio.gather(*(stop(process) for process in hub.processes.values()))

@@ -16,6 +16,7 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._swallowing = False
         self.port = 0
         self.accepted = 0
 
@@ -39,6 +40,10 @@ class TcpProxy:
         """Keep every connection open and accept new ones, but pass nothing on until restored."""
         self._flowing.clear()
 
+    def swallow(self) -> None:
+        """From now on accept connections, read what comes, and never answer; the target isn't asked."""
+        self._swallowing = True
+
     def forget(self) -> None:
         """Keep what is open open, but never pass anything on in it again; new connections work."""
         self._flowing.clear()
@@ -48,6 +53,11 @@ class TcpProxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         flowing = self._flowing
+        if self._swallowing:
+            self._writers.add(writer)
+            while await reader.read(CHUNK):
+                pass
+            return
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:

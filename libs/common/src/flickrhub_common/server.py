@@ -1,5 +1,6 @@
 """Runs a service: one ASGI app, one process, a designed stop."""
 
+import math
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -72,7 +73,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_grace_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
         timeout_keep_alive=75,  # longer than our clients keep an idle connection: none is closed under a request
     )
     uvicorn.Server(config).run()

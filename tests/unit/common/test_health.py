@@ -1,0 +1,72 @@
+"""Liveness asks nothing; readiness names what isn't there, in time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.health import Check, health_router
+from flickrhub_common.server import make_app
+
+
+@asynccontextmanager
+async def nothing(_: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+async def get(path: str, **checks: Check) -> httpx2.Response:
+    app = make_app(title="t", description="t", lifespan=nothing)
+    app.include_router(health_router(lambda _: checks))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://hub") as client:
+        return await client.get(path)
+
+
+async def there() -> None:
+    pass
+
+
+async def away() -> None:
+    raise Unavailable("mongo")
+
+
+async def broken() -> None:
+    raise RuntimeError("can't connect to secret-host:5672")
+
+
+async def hangs() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_the_process_lives_whatever_is_away() -> None:
+    reply = await get("/health", mongo=away)
+    assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
+
+
+async def test_all_there_is_ready() -> None:
+    reply = await get("/health/ready", mongo=there, redis=there)
+    assert reply.status_code == 200
+    assert reply.json()["data"] == {"status": "ready", "checks": {"mongo": "ok", "redis": "ok"}}
+
+
+@pytest.mark.parametrize("check", [away, broken])
+async def test_what_is_away_is_named_and_nothing_else_said(check: Check) -> None:
+    reply = await get("/health/ready", mongo=check, redis=there, rabbitmq=check)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (503, "ERR_UNAVAILABLE")
+    assert error["details"] == ["mongo", "rabbitmq"]
+    assert error["message"] == "Not there: mongo, rabbitmq."
+    assert reply.headers["retry-after"] == "2"
+    assert "secret-host" not in reply.text
+
+
+async def test_what_doesnt_answer_is_away_after_two_seconds_and_all_are_asked_at_once() -> None:
+    began = time.monotonic()
+    reply = await get("/health/ready", mongo=hangs, redis=hangs, auth=there)
+    assert time.monotonic() - began < 2.9
+    assert reply.json()["error"]["details"] == ["mongo", "redis"]

@@ -1,0 +1,128 @@
+"""A service as a process: it starts, stops on a signal within its time, and exits with 0."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+
+from tests.support.run_env import ROOT
+from tests.support.waiting import eventually
+
+PROGRAM = """
+import asyncio, contextlib, socket, sys
+from fastapi import Request
+from flickrhub_common.health import health_router
+from flickrhub_common.problems import envelope
+from flickrhub_common.server import make_app, serve
+from flickrhub_common.settings import Settings
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    print("opened", flush=True)
+    yield
+    print("closed", flush=True)
+
+app = make_app(title="t", description="t", lifespan=lifespan)
+app.include_router(health_router(lambda _: {}))
+
+@app.get("/slow")
+async def slow(request: Request):
+    print("begun", flush=True)
+    await asyncio.sleep(float(request.query_params["seconds"]))
+    return envelope(request, {"done": True})
+
+serve(app, Settings(host="127.0.0.1", port=int(sys.argv[1]), shutdown_grace_seconds=float(sys.argv[2])))
+print("returned", flush=True)
+"""
+
+
+class Served:
+    """The running process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process = process
+        self.http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False)
+
+    async def says(self, line: str) -> None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(15):
+            assert (await self.process.stdout.readline()).decode().strip() == line
+
+    async def answers(self) -> bool:
+        try:
+            return (await self.http.get("/health")).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    async def exit_code(self, *, within: float) -> int:
+        return await asyncio.wait_for(self.process.wait(), within)
+
+
+@contextlib.asynccontextmanager
+async def served(*, grace: float = 5.0) -> AsyncIterator[Served]:
+    with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as found:
+        port = found.sockets[0].getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, str(port), str(grace), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    service = Served(process, port)
+    try:
+        await service.says("opened")
+        await eventually(service.answers, within=15, what="an answer")
+        yield service
+    finally:
+        await service.http.aclose()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_in_order_with_exit_code_0(number: signal.Signals) -> None:
+    async with served() as service:
+        service.process.send_signal(number)
+        await service.says("closed")
+        await service.says("returned")
+        assert await service.exit_code(within=5) == 0
+
+
+async def test_a_request_that_runs_is_answered_before_the_end() -> None:
+    async with served() as service:
+        asking = asyncio.create_task(service.http.get("/slow", params={"seconds": 1}))
+        await service.says("begun")
+        service.process.send_signal(signal.SIGTERM)
+        assert (await asking).json()["data"] == {"done": True}
+        await service.says("closed")
+        await service.says("returned")
+        assert await service.exit_code(within=5) == 0
+
+
+async def test_a_request_that_takes_too_long_is_given_up_after_the_grace_time() -> None:
+    async with served(grace=1) as service:
+        asking = asyncio.create_task(service.http.get("/slow", params={"seconds": 60}))
+        await service.says("begun")
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.exit_code(within=5) == 0
+        reply = await asyncio.gather(asking, return_exceptions=True)
+        assert isinstance(reply[0], httpx2.TransportError) or reply[0].status_code >= 500  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("grace", [0.5])
+async def test_a_grace_time_of_less_than_a_second_is_one_too(grace: float) -> None:
+    async with served(grace=grace) as service:
+        asking = asyncio.create_task(service.http.get("/slow", params={"seconds": 0.3}))
+        await service.says("begun")
+        service.process.send_signal(signal.SIGTERM)
+        assert (await asking).status_code == 200
+        assert await service.exit_code(within=5) == 0
+
+
+async def test_an_impatient_operator_may_signal_twice() -> None:
+    async with served() as service:
+        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.exit_code(within=5) == 0

@@ -1,0 +1,71 @@
+"""Redis and MongoDB away, or silent: Unavailable, and soon enough for a 503 within 3 s."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from pydantic import SecretStr
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.mongo import make_mongo, mongo_errors, ping_mongo
+from flickrhub_common.redis import make_redis, ping_redis
+from flickrhub_common.settings import MongoSettings, RedisSettings
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+
+
+@pytest.fixture
+async def nowhere() -> AsyncIterator[TcpProxy]:
+    """A port on which nobody listens, until it is restored; then it takes connections and says nothing."""
+    async with tcp_proxy("127.0.0.1", 1, listening=False) as proxy:
+        yield proxy
+
+
+async def redis(port: int) -> None:
+    client = make_redis(RedisSettings(redis_url=SecretStr(f"redis://127.0.0.1:{port}/0")))
+    try:
+        await ping_redis(client)
+    finally:
+        await client.aclose()
+
+
+async def mongo(port: int) -> None:
+    settings = MongoSettings(mongo_url=SecretStr(f"mongodb://127.0.0.1:{port}/?directConnection=true"))
+    async with make_mongo(settings, service="test") as client:
+        try:
+            await ping_mongo(client)
+        finally:
+            # The limit of 2.5 s is a multiple of the driver's 0.5 s between attempts, and it loses the socket of an
+            # attempt that its close interrupts (PyMongo 4.20, `_async_create_connection`).
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(("name", "ping"), [("redis", redis), ("mongo", mongo)])
+async def test_one_that_is_away_is_unavailable_within_3_seconds(
+    nowhere: TcpProxy, name: str, ping: Callable[[int], Awaitable[None]]
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        await ping(nowhere.port)
+    assert time.monotonic() - began < 3
+    assert caught.value.dependency == name
+
+
+@pytest.mark.parametrize(("name", "ping"), [("redis", redis), ("mongo", mongo)])
+async def test_one_that_takes_the_connection_and_is_silent_is_unavailable_within_3_seconds(
+    nowhere: TcpProxy, name: str, ping: Callable[[int], Awaitable[None]]
+) -> None:
+    nowhere.swallow()
+    await nowhere.restore()
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        await ping(nowhere.port)
+    assert time.monotonic() - began < 3
+    assert caught.value.dependency == name
+
+
+@pytest.mark.parametrize("error", [DuplicateKeyError("E11000"), OperationFailure("no such command")])
+def test_what_is_no_outage_of_mongo_passes_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)), mongo_errors():
+        raise error
