@@ -1,0 +1,183 @@
+"""Every message against its golden file: a change of form is a change somebody decided on.
+
+A golden file holds one message exactly as it lies on the broker, laid out for reading. To change one on purpose, write
+the file anew and say in CHANGELOG.md how old and new readers get along.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from flickrhub_common import contracts
+from flickrhub_common.contracts import (
+    Callback,
+    CallbackDue,
+    Failure,
+    JobCompleted,
+    JobFailed,
+    JobRequested,
+    JobRetrying,
+    Message,
+    Reservation,
+    Target,
+    TokenRejected,
+    TokenReplaced,
+    TokenRevoked,
+)
+from tests.support.run_env import ROOT
+
+FOLDER = ROOT / "tests" / "data" / "messages"
+JOB_ID = "5f0c2a52-8f0e-4c63-9b0a-0f6a2f1c7d11"
+USER_ID = "0d9e6a3e-6f0f-4a35-8a3c-6f6f7f1b2c3d"
+TRACE_ID = "0af76519-16cd-43dd-8448-eb211c80319c"
+AT = datetime(2026, 11, 21, 2, 30, 0, 123000, UTC)
+CALLBACK = Callback(url="https://client.example/hook?x=1", sealed_secret="v1.k1.c2VhbGVk")
+META: dict[str, Any] = {"order": 17, "note": "Grüße 😀", "nested": {"list": [1, 2.5, None, True]}}
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    common = {"job_id": JOB_ID, "user_id": USER_ID, "target": Target.REST, "trace_id": TRACE_ID, "max_attempts": 3}
+    return {**common, "attempts_made": 1, "at": AT, **fields}
+
+
+MESSAGES: list[Message] = [
+    JobRequested(
+        job_id=JOB_ID,
+        user_id=USER_ID,
+        target=Target.REST,
+        method="flickr.photos.search",
+        params={"text": "Köln", "per_page": 10, "in_gallery": True, "extras": ["url_o", "tags"]},
+        callback=CALLBACK,
+        meta=META,
+        trace_id=TRACE_ID,
+        attempt=2,
+        reservation=Reservation(limit="key", at=1795228200.25),
+        doubtful=True,
+    ),
+    JobRetrying(**event(reason="Flickr answered 503.", next_attempt_at=AT)),
+    JobCompleted(
+        **event(attempts_made=2),
+        from_cache=False,
+        flickr='{"photos":{"page":1,"photo":[{"id":"1","title":"Grüße"}]},"stat":"ok"}',
+        http_status=200,
+        duration_ms=137,
+        callback=CALLBACK,
+        meta=META,
+    ),
+    JobFailed(
+        **event(attempts_made=3),
+        failure=Failure(
+            message="Flickr's service was not available.",
+            code="FLICKR_105",
+            chain=["FlickrFailed: 105: Service currently unavailable", "attempt 3 of 3"],
+        ),
+        callback=CALLBACK,
+        meta=META,
+    ),
+    CallbackDue(job_id=JOB_ID, attempt=2),
+    TokenRejected(user_id=USER_ID, fingerprint="0123456789abcdef", reason="98: Invalid auth token", at=AT),
+    TokenRevoked(user_id=USER_ID, reason="98: Invalid auth token", at=AT),
+    TokenReplaced(user_id=USER_ID, at=AT),
+]
+
+IDS = [message.name for message in MESSAGES]
+
+
+def golden(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+def read(name: str) -> Any:
+    return json.loads(golden(name).read_text(encoding="utf-8"))
+
+
+def all_kinds(kind: type[Message] = Message) -> set[type[Message]]:
+    """Every class of messages that has a name, and so can be sent."""
+    return {
+        *([kind] if "name" in vars(kind) else []),
+        *(
+            found
+            for below in kind.__subclasses__()
+            if below.__module__.startswith("flickrhub_")
+            for found in all_kinds(below)
+        ),
+    }
+
+
+def test_every_message_has_a_golden_file_and_every_file_a_message() -> None:
+    names = sorted(kind.name for kind in all_kinds())
+    assert sorted(path.stem for path in FOLDER.iterdir()) == names
+    assert sorted(IDS) == names
+
+
+def test_no_two_messages_have_one_name() -> None:
+    assert len({kind.name for kind in all_kinds()}) == len(all_kinds())
+
+
+def test_every_message_can_be_had_from_the_package() -> None:
+    assert {kind.__name__ for kind in all_kinds()} <= set(contracts.__all__)
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_a_message_is_written_as_its_golden_file_says(message: Message) -> None:
+    written = message.to_bytes().decode()
+    assert written == json.dumps(read(message.name), ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_a_golden_file_is_read_as_the_message_it_was(message: Message) -> None:
+    assert type(message).model_validate_json(golden(message.name).read_bytes()) == message
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_a_golden_file_has_every_field_filled(message: Message) -> None:
+    assert [name for name, value in read(message.name).items() if value is None] == []
+    assert read(message.name).keys() == type(message).model_fields.keys()
+
+
+def with_unknown_fields(value: Any) -> Any:
+    """The same with a field from the future in every object that is a model's."""
+    if not isinstance(value, dict):
+        return value
+    free = {"params", "meta"}
+    kept = {name: inner if name in free else with_unknown_fields(inner) for name, inner in value.items()}
+    return {**kept, "from_the_future": {"a": [1]}}
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_fields_that_a_reader_doesnt_know_are_read_past(message: Message) -> None:
+    body = json.dumps(with_unknown_fields(read(message.name)))
+    assert type(message).model_validate_json(body) == message
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_another_version_is_refused(message: Message) -> None:
+    with pytest.raises(ValidationError, match="version"):
+        type(message).model_validate_json(json.dumps({**read(message.name), "version": 2}))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_a_message_cant_be_changed(message: Message) -> None:
+    name = next(iter(type(message).model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(message, name, None)
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_a_message_says_who_sends_and_who_reads_it(message: Message) -> None:
+    first = " ".join((type(message).__doc__ or "").split("\n\n")[0].split())
+    assert first.startswith("Sent by ")
+    assert "read by " in first
+
+
+SECRET_FIELDS = ("secret", "token", "password", "api_key", "verifier")
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=IDS)
+def test_no_message_has_a_field_for_a_secret_in_clear(message: Message) -> None:
+    fields = set(type(message).model_fields) | set(Callback.model_fields)
+    assert [name for name in fields if name.endswith(SECRET_FIELDS) and not name.startswith("sealed_")] == []
