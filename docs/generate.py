@@ -32,6 +32,15 @@ SERVICES: dict[str, type[Settings]] = {
 }
 
 
+_NAMES: dict[Any, str] = {
+    SecretStr: "secret text",
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "`true` or `false`",
+}
+
+
 def main(arguments: list[str]) -> int:
     """Write or check every generated document."""
     stale = []
@@ -58,9 +67,9 @@ def configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        "Made from the settings classes by `make docs`. Every variable is read from the environment at start; a bad value stops",
-        "the service with one line that names the variable. Any variable `NAME` can be given as `NAME_FILE`, the path of a file",
-        "that holds the value: that is how secrets are mounted. An empty value counts as not given.",
+        "Made from the settings classes by `make docs`. Every variable is read from the environment at start; a bad value",
+        "stops the service with one line that names it. Any variable `NAME` can be given as `NAME_FILE`, the path of a",
+        "file that holds the value: that is how secrets are mounted. An empty value counts as not given.",
         "",
     ]
     shared = set(Settings.model_fields)
@@ -87,7 +96,9 @@ def _type(field: FieldInfo) -> str:
     kind = options[0]
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{member.value}`" for member in kind)
-    return {SecretStr: "secret text", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}[kind]
+    return {SecretStr: "secret text", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}[
+        kind
+    ]
 
 
 def _default(field: FieldInfo) -> str:
@@ -95,7 +106,7 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     value = field.default
     if value is None or _plain(value) == "":
-        return "–"
+        return "none"
     return f"`{_plain(value)}`"
 
 
@@ -111,8 +122,11 @@ def env_example() -> str:
     """.env.example: every variable once, with its default, commented out where there is one."""
     lines = ["# Made from the settings classes by `make docs`; docs/configuration.md says more.", ""]
     seen: set[str] = set()
-    for title, settings in {"every service": Settings, **SERVICES}.items():
-        fields = {n: f for n, f in settings.model_fields.items() if n not in seen and (n != "port" or title == "gateway")}
+    named: dict[str, type[Settings]] = {"every service": Settings, **SERVICES}
+    for title, settings in named.items():
+        fields = {n: f for n, f in settings.model_fields.items() if n not in seen}
+        if title == "every service":
+            del fields["port"]  # each service has a default of its own
         if not fields:
             continue
         seen |= set(fields)

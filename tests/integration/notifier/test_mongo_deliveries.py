@@ -1,6 +1,7 @@
 """The store of deliveries on the real MongoDB."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -71,3 +72,19 @@ async def test_what_was_given_up_is_found_by_its_index(store: MongoDeliveries, d
     assert [document["_id"] async for document in cursor] == [given_up.job_id]
     plan = await cursor.explain()
     assert "given_up" in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def test_a_delivery_that_has_ended_goes_after_its_time_and_one_that_waits_stays(database: Database) -> None:
+    store = MongoDeliveries(database, keep=timedelta(days=30))
+    await store.ensure_indexes()
+    ended, waiting = a_delivery(), a_delivery()
+    for delivery in (ended, waiting):
+        await store.open(delivery)
+    await store.record(ended.job_id, Attempt(1, NOW, 5, Answer(200)), Delivered())
+    await store.record(waiting.job_id, Attempt(1, NOW, 5, Answer(500)), Retry(NOW, "http_500"))
+
+    documents = {document["_id"]: document async for document in database["deliveries"].find()}
+    assert documents[ended.job_id]["expires_at"] > NOW + timedelta(days=29)
+    assert "expires_at" not in documents[waiting.job_id]
+    indexes = await database["deliveries"].index_information()
+    assert any(index.get("expireAfterSeconds") == 0 for index in indexes.values())

@@ -57,10 +57,10 @@ def test_what_is_not_given_has_its_default() -> None:
 
 def test_the_environment_wins_over_a_default_and_types_are_real(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "8080")
-    monkeypatch.setenv("CALLBACK_ENABLED", "false")
+    monkeypatch.setenv("MOCK_FLICKR", "true")
     monkeypatch.setenv("FLICKR_TIMEOUT_SECONDS", "2.5")
     settings = load(Everything)
-    assert (settings.port, settings.callback_enabled, settings.flickr_timeout_seconds) == (8080, False, 2.5)
+    assert (settings.port, settings.mock_flickr, settings.flickr_timeout_seconds) == (8080, True, 2.5)
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def assert_one_line_about(name: str, line: object) -> None:
         ("CALLBACK_ALLOW_CIDRS", SECRET),
         ("CALLBACK_ALLOW_CIDRS", "0.0.0.0/0"),
         ("CALLBACK_ALLOW_CIDRS", "10.0.0.0/8,::/0"),
-        ("CALLBACK_ENABLED", SECRET),
+        ("MOCK_FLICKR", SECRET),
         ("MOCK_FLICKR", "perhaps"),
         ("FLICKR_TIMEOUT_SECONDS", "61"),
         ("FLICKR_REST_URL", SECRET),

@@ -125,7 +125,6 @@ class SealingSettings(BaseSettings):
 class CallbackTargetSettings(BaseSettings):
     """Where callbacks may go."""
 
-    callback_enabled: bool = Field(True, description="Whether callbacks are sent at all.")
     callback_allow_cidrs: str = Field(
         "",
         description="Comma-separated networks that callbacks may reach though not public. A /0 is refused.",

@@ -52,7 +52,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         mongo = make_mongo(settings, service=SERVICE)
         stack.push_async_callback(mongo.close)
-        deliveries = MongoDeliveries(mongo[settings.mongo_db])
+        deliveries = MongoDeliveries(mongo[settings.mongo_db], keep=settings.keep())
         await stack.enter_async_context(_in_background(deliveries))
         receiver = await stack.enter_async_context(_receiver(settings, tracer_provider))
         messaging = Messaging(

@@ -1,6 +1,6 @@
 """The ``deliveries`` collection: one document a job, with every attempt."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flickrhub_common.mongo import Database, Document, mongo_errors
@@ -12,15 +12,18 @@ _HISTORY = {"attempts": False}
 class MongoDeliveries:
     """Keeps deliveries; each method is one operation, or raises Unavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, keep: timedelta | None = None) -> None:
+        """``keep`` is how long a delivery stays after its end; None is for good."""
         self._documents = database["deliveries"]
+        self._keep = keep
 
     async def ensure_indexes(self) -> None:
-        """Index what was given up, newest first: the operator's question. Everything else goes by ``_id``."""
+        """Index what was given up, newest first: the operator's question; and what may go. All else goes by ``_id``."""
         with mongo_errors():
             await self._documents.create_index(
                 [("updated_at", -1)], name="given_up", partialFilterExpression={"given_up": True}
             )
+            await self._documents.create_index("expires_at", expireAfterSeconds=0)
 
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery; or give the one the job has."""
@@ -56,9 +59,12 @@ class MongoDeliveries:
         if not isinstance(verdict, Delivered):
             current["next_attempt"] = attempt.number
         entry = {"attempts": _entry(attempt)}
+        changed = _consequence(attempt, verdict)
+        if self._keep is not None and isinstance(verdict, Delivered | GiveUp):
+            changed["expires_at"] = attempt.ended_at + self._keep
         with mongo_errors():
             recorded = await self._documents.find_one_and_update(
-                current, {"$set": _consequence(attempt, verdict), "$push": entry}, _HISTORY, return_document=True
+                current, {"$set": changed, "$push": entry}, _HISTORY, return_document=True
             )
             if recorded is None:
                 await self._documents.update_one({"_id": job_id}, {"$push": entry})
