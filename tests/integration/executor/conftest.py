@@ -1,13 +1,20 @@
-"""The executor's parts on real servers."""
+"""The executor's parts on real servers, and whole executors between a simulated Flickr and a stub of auth."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from flickr_sim.app import create_app
+from flickrhub_common.broker import Messaging
 from flickrhub_common.redis import make_redis
-from flickrhub_common.settings import RedisSettings
+from flickrhub_common.settings import RabbitSettings, RedisSettings
+from flickrhub_executor.settings import ExecutorSettings
+from tests.integration.executor.parts import INTERNAL_TOKEN, FakeAuth, Hub, new_simulator, served
+from tests.support.rabbit_admin import RabbitAdmin
 
 
 @pytest.fixture
@@ -15,3 +22,34 @@ async def redis(redis_settings: RedisSettings) -> AsyncIterator[Redis]:
     """A client of this test's own database."""
     async with aclosing(make_redis(redis_settings)) as client:
         yield client
+
+
+@pytest.fixture
+async def hub(  # the client of the running stack that this name has elsewhere isn't needed here
+    rabbit_settings: RabbitSettings, redis_settings: RedisSettings, rabbit_admin: RabbitAdmin, tmp_path: Path
+) -> AsyncIterator[Hub]:
+    """What executors need around them; limits and backoff are off unless a test sets them."""
+    simulator = new_simulator()
+    auth = FakeAuth(simulator)
+    sender = Messaging(rabbit_settings, service="test", drain_seconds=2)
+    async with served(create_app(simulator=simulator)) as flickr_url, served(auth.app) as auth_url:
+        settings = ExecutorSettings(
+            rabbit_url=rabbit_settings.rabbit_url,
+            redis_url=redis_settings.redis_url,
+            internal_api_token=SecretStr(INTERNAL_TOKEN),
+            auth_url=auth_url,
+            mock_flickr=True,
+            flickr_sim_url=flickr_url,
+            flickr_rate_limit_per_hour=0,
+            flickr_rate_limit_per_second=0,
+            job_retry_delay_ms=10,
+            flickr_timeout_seconds=2,
+            shutdown_grace_seconds=10,
+        )
+        hub = Hub(settings, simulator, auth, rabbit_admin, sender, tmp_path)
+        await sender.start()
+        try:
+            yield hub
+        finally:
+            await hub.close()
+            await sender.stop()
