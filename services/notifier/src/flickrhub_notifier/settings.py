@@ -35,7 +35,7 @@ class NotifierSettings(RabbitSettings, MongoSettings, SealingSettings, CallbackT
         64, ge=1, le=1000, description="How many first attempts, and how many repeated ones, may be under way at once."
     )
     delivery_ttl_days: float = Field(
-        30, ge=0, le=36_500, description="Days a delivery is kept after it was received or given up; 0 keeps it for good."
+        30, ge=0, le=36_500, description="Days a delivery is kept after it ended; 0 keeps it for good."
     )
 
     def keep(self) -> timedelta | None:
