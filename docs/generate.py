@@ -68,8 +68,8 @@ def configuration() -> str:
         "# Configuration",
         "",
         "Made from the settings classes by `make docs`. Every variable is read from the environment at start; a bad",
-        "value stops the service with one line that names it. Any variable `NAME` can be given as `NAME_FILE`, the path of",
-        "a file that holds the value: that is how secrets are mounted. An empty value counts as not given.",
+        "value stops the service with one line that names it. Any variable `NAME` can be given as `NAME_FILE`, which",
+        "names a file that holds the value: that is how secrets are mounted. An empty value counts as not given.",
         "",
     ]
     shared = set(Settings.model_fields)
