@@ -66,6 +66,12 @@ redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """
 
+_REPORT = """
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'state', 'reported')
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
+
 _OUTCOMES: dict[str, type[JobCompleted] | type[JobFailed]] = {kind.name: kind for kind in (JobCompleted, JobFailed)}
 
 
@@ -82,6 +88,7 @@ class RedisClaims:
         self._take = redis.register_script(_TAKE)
         self._conclude = redis.register_script(_CONCLUDE)
         self._give_up = redis.register_script(_GIVE_UP)
+        self._report = redis.register_script(_REPORT)
 
     async def take(self, job: JobRequested) -> Claim:
         """Claim the attempt, or learn why there is nothing to do."""
@@ -125,11 +132,7 @@ class RedisClaims:
     async def mark_reported(self, job_id: str) -> None:
         """Shrink the claim to the word that everything is done."""
         with redis_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.delete(_key(job_id))
-                pipe.hset(_key(job_id), "state", "reported")
-                pipe.expire(_key(job_id), KEPT_SECONDS)
-                await pipe.execute()
+            await self._report(keys=[_key(job_id)], args=[KEPT_SECONDS])
 
 
 def _key(job_id: str) -> str:
