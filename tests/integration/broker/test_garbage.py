@@ -208,6 +208,20 @@ async def test_a_message_that_our_own_settling_chokes_on_is_dead_and_not_stuck(
     assert letter.headers["x-first-death-reason"] == "rejected"
 
 
+async def test_what_cant_be_dead_lettered_now_is_kept_until_it_can_and_blocks_nothing(
+    make: MakeMessaging, rabbit_admin: RabbitAdmin
+) -> None:
+    inbox = Inbox()
+    await make.consuming(inbox, concurrency=2)
+    await rabbit_admin.delete_queue(FLICKR_DLQ)
+    await rabbit_admin.publish(b"no", key=JOBS)
+    await rabbit_admin.publish(GOOD.to_bytes(), key=JOBS)
+    await inbox.has_finished(1)
+    await make.sending()  # a service that starts declares everything
+    (letter,) = await eventually(lambda: rabbit_admin.peek(FLICKR_DLQ), what="a dead letter")
+    assert letter.headers["reason"] == "unreadable: body: json_invalid"
+
+
 async def test_a_message_that_keeps_killing_its_process_is_dead_by_the_brokers_own_count(
     make: MakeMessaging, rabbit_admin: RabbitAdmin
 ) -> None:

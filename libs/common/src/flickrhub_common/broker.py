@@ -1,11 +1,11 @@
-"""RabbitMQ: the only module that names the drivers (FastStream over aio-pika).
+"""RabbitMQ: this module and ``consuming`` are the only ones that name the drivers (FastStream over aio-pika).
 
 FastStream's unsafe defaults are overridden here, once, each with a test in ``tests/integration/broker``:
 
 * messages are transient → every publish is persistent;
 * an unroutable publish is silent → ``mandatory`` with returns that raise;
 * prefetch is unlimited → every consumer has its own channel and count;
-* an error rejects, without a dead-letter exchange drops → acknowledgement is ours (``_Edge`` below), and last;
+* an error rejects, without a dead-letter exchange drops → acknowledgement is ours (``consuming.Edge``), and last;
 * an immediate requeue spins → whatever has to wait goes through the delay ladder.
 """
 
@@ -17,18 +17,17 @@ from functools import partial
 from typing import Any, cast
 
 import aiormq
-import structlog
 from aio_pika import IncomingMessage, RobustConnection, RobustQueue
 from aio_pika.exceptions import AMQPError, DeliveryError
 from aiormq.exceptions import PublishError
-from faststream import AckPolicy, BaseMiddleware, ContextRepo
+from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
 from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
 from faststream.rabbit.schemas.queue import QuorumQueueArgs
 from opentelemetry.trace import TracerProvider
-from pydantic import ValidationError
 from yarl import URL
 
+from flickrhub_common.consuming import Edge, InFlight, decode, is_ours, trace_of
 from flickrhub_common.contracts import JobRequested, Message
 from flickrhub_common.errors import HubError, Unavailable
 from flickrhub_common.logs import logger
@@ -52,16 +51,14 @@ log = logger(__name__)
 CONFIRM_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
+SETTLE_AGAIN_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10
 """A connection whose other end is silent is given up after three of these and a bit."""
 
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
 """What the drivers raise when RabbitMQ is away, slow or going (a closed channel is a RuntimeError of aiormq's)."""
 
-TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
-
 Handler = Callable[[Any], Awaitable[None]]
-Settle = Callable[[str, IncomingMessage, Exception | None], Awaitable[None]]
 
 _EXCHANGES = {
     JOBS_EXCHANGE: ExchangeType.DIRECT,
@@ -87,7 +84,7 @@ class Messaging:
         self._drain_seconds = drain_seconds
         self._queues: list[RabbitQueue] = []
         self._consumed: list[RobustQueue] = []
-        self._in_flight = _InFlight()
+        self._in_flight = InFlight()
         self._connection: RobustConnection | None = None
         self._starter: asyncio.Task[None] | None = None
         self._can_send = asyncio.Event()
@@ -104,7 +101,7 @@ class Messaging:
             default_channel=Channel(on_return_raises=True),
             ack_policy=AckPolicy.MANUAL,
             middlewares=(
-                cast("Any", partial(_Edge, settle=self._settle, in_flight=self._in_flight)),
+                cast("Any", partial(Edge, settle=self._settle, in_flight=self._in_flight)),
                 RabbitTelemetryMiddleware(tracer_provider=tracer_provider),
             ),
             on_close=(self._on_lost,),
@@ -145,12 +142,12 @@ class Messaging:
     ) -> None:
         by_name = {model.name: model for model in models}
 
-        async def decode(message: RabbitMessage) -> Message:
-            return _decode(message, by_name)
+        async def decoder(message: RabbitMessage) -> Message:
+            return decode(message, by_name)
 
         self._queues.append(queue)
         subscriber = self._broker.subscriber(
-            queue, exchange, channel=Channel(prefetch_count=concurrency), decoder=decode, no_reply=True
+            queue, exchange, channel=Channel(prefetch_count=concurrency), decoder=decoder, no_reply=True
         )
         subscriber(handler)
 
@@ -211,21 +208,31 @@ class Messaging:
     # -- settling ------------------------------------------------------------------------------------------------
 
     async def _settle(self, queue: str, message: IncomingMessage, error: Exception | None) -> None:
-        """Acknowledge a message, last of all, after whatever has to happen instead of success is confirmed."""
-        try:
-            if error is not None:
-                with resumed(_trace_of(message)):
-                    await self._instead(queue, message, error)
-            await message.ack()
-        except (HubError, *BROKER_ERRORS) as failure:
-            # Not acknowledged, so it comes again as soon as the broker is back.
-            log.warning("message_left_to_the_broker", queue=queue, error=type(failure).__name__)
-        except Exception:
-            # The edge of the consuming loop: a message neither settled nor given back would hold its place in the
-            # prefetch for ever, so the broker's own dead-lettering has it.
-            log.exception("message_rejected", queue=queue)
-            with contextlib.suppress(*BROKER_ERRORS):
-                await message.reject(requeue=False)
+        """Acknowledge a message, last of all, after whatever has to happen instead of success is confirmed.
+
+        What can't be confirmed now (a full disk, a dead-letter queue that is gone) is tried again while the message is
+        ours. Once its channel is closed, it isn't: then it comes again as soon as the broker is back.
+        """
+        while True:
+            try:
+                if error is not None:
+                    with resumed(trace_of(message)):
+                        await self._instead(queue, message, error)
+                await message.ack()
+            except (HubError, *BROKER_ERRORS) as failure:
+                log.warning("message_not_settled", queue=queue, error=type(failure).__name__)
+            except Exception:
+                # The edge of the consuming loop: a message neither settled nor given back would hold its place in the
+                # prefetch for ever, so the broker's own dead-lettering has it.
+                log.exception("message_rejected", queue=queue)
+                with contextlib.suppress(*BROKER_ERRORS):
+                    await message.reject(requeue=False)
+                return
+            else:
+                return
+            if not is_ours(message):
+                return
+            await asyncio.sleep(SETTLE_AGAIN_SECONDS)
 
     async def _instead(self, queue: str, message: IncomingMessage, error: Exception) -> None:
         work = WORK_QUEUES.get(queue)
@@ -342,64 +349,9 @@ class Messaging:
             return False
 
 
-class _InFlight:
-    """How many messages are in a handler's hands."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self.none = asyncio.Event()
-        self.none.set()
-
-    def enter(self) -> None:
-        self._count += 1
-        self.none.clear()
-
-    def leave(self) -> None:
-        self._count -= 1
-        if not self._count:
-            self.none.set()
-
-
-class _Edge(BaseMiddleware[Any, IncomingMessage]):
-    """The edge of every consumer: whatever came out of decoding and handling is settled here and goes no further."""
-
-    def __init__(
-        self, message: IncomingMessage, /, *, context: ContextRepo, settle: Settle, in_flight: _InFlight
-    ) -> None:
-        super().__init__(message, context=context)
-        self._settle = settle
-        self._in_flight = in_flight
-
-    async def on_receive(self) -> None:
-        self._in_flight.enter()
-        for name in TRACE_HEADERS:  # the telemetry middleware takes any header of these names for text
-            if not isinstance(self.msg.headers.get(name, ""), str):
-                del self.msg.headers[name]
-        structlog.contextvars.clear_contextvars()
-        if self.msg.correlation_id:
-            structlog.contextvars.bind_contextvars(job_id=self.msg.correlation_id)
-
-    async def after_processed(
-        self, exc_type: type[BaseException] | None = None, exc_val: BaseException | None = None, exc_tb: Any = None
-    ) -> bool:
-        try:
-            if exc_val is not None and not isinstance(exc_val, Exception):
-                return False  # cancelled: the process is stopping, and the message comes again elsewhere
-            await self._settle(self.context.get("handler_").queue.name, self.msg, exc_val)
-            return True
-        finally:
-            self._in_flight.leave()
-
-
 async def _consumer_tags(queue: RobustQueue) -> Collection[str]:
     """The tags of a queue's consumers; each queue has a channel of its own, which knows them."""
     return cast(aiormq.Channel, await queue.channel.get_underlay_channel()).consumers.keys()
-
-
-def _trace_of(message: IncomingMessage) -> dict[str, str]:
-    return {
-        name: value for name in ("traceparent", "tracestate") if isinstance(value := message.headers.get(name), str)
-    }
 
 
 def _named(url: str, service: str) -> str:
@@ -411,21 +363,6 @@ def _named(url: str, service: str) -> str:
 def _unexpected(error: Exception) -> Exception | None:
     """The error if its traceback is worth logging: a crash, not an outage or a message nobody can read."""
     return None if isinstance(error, HubError | Undecodable) else error
-
-
-def _decode(message: RabbitMessage, by_name: Mapping[str, type[Message]]) -> Message:
-    raw = message.raw_message
-    model = by_name.get(raw.type or "")
-    if not raw.type and len(by_name) == 1:
-        model = next(iter(by_name.values()))
-    if model is None:
-        raise Undecodable("of a type that nobody reads here")
-    try:
-        return model.model_validate_json(raw.body)
-    except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-        where = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['type']}" for p in problems[:3])
-        raise Undecodable(where) from None
 
 
 def _properties(message: Message) -> dict[str, Any]:

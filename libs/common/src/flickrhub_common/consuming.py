@@ -1,0 +1,106 @@
+"""The edge of a consumer: a message read before its handler, and settled after it whatever came out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from aio_pika import IncomingMessage
+from aiormq.exceptions import ChannelInvalidStateError
+from faststream import BaseMiddleware, ContextRepo
+from faststream.rabbit import RabbitMessage
+from pydantic import ValidationError
+
+from flickrhub_common.contracts import Message
+from flickrhub_common.settling import Undecodable
+
+TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
+
+Settle = Callable[[str, IncomingMessage, Exception | None], Awaitable[None]]
+
+
+class InFlight:
+    """How many messages are in a handler's hands; ``none`` is set while there are none."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def enter(self) -> None:
+        """One more."""
+        self._count += 1
+        self.none.clear()
+
+    def leave(self) -> None:
+        """One less."""
+        self._count -= 1
+        if not self._count:
+            self.none.set()
+
+
+class Edge(BaseMiddleware[Any, IncomingMessage]):
+    """The edge of every consumer: whatever came out of decoding and handling is settled here and goes no further."""
+
+    def __init__(
+        self, message: IncomingMessage, /, *, context: ContextRepo, settle: Settle, in_flight: InFlight
+    ) -> None:
+        super().__init__(message, context=context)
+        self._settle = settle
+        self._in_flight = in_flight
+
+    async def on_receive(self) -> None:
+        """Prepare what the log lines and the trace of this message need."""
+        self._in_flight.enter()
+        for name in TRACE_HEADERS:  # the telemetry middleware takes any header of these names for text
+            if not isinstance(self.msg.headers.get(name, ""), str):
+                del self.msg.headers[name]
+        structlog.contextvars.clear_contextvars()
+        if self.msg.correlation_id:
+            structlog.contextvars.bind_contextvars(job_id=self.msg.correlation_id)
+
+    async def after_processed(
+        self, exc_type: type[BaseException] | None = None, exc_val: BaseException | None = None, exc_tb: Any = None
+    ) -> bool:
+        """Settle; True says that the error, if there was one, is dealt with."""
+        try:
+            if exc_val is not None and not isinstance(exc_val, Exception):
+                return False  # cancelled: the process is stopping, and the message comes again elsewhere
+            await self._settle(self.context.get("handler_").queue.name, self.msg, exc_val)
+            return True
+        finally:
+            self._in_flight.leave()
+
+
+def decode(message: RabbitMessage, by_name: Mapping[str, type[Message]]) -> Message:
+    """Read a message as what its AMQP type says; without one, as the only thing its queue is read as.
+
+    Raises Undecodable with a reason that repeats nothing of the content.
+    """
+    raw = message.raw_message
+    model = by_name.get(raw.type or "")
+    if not raw.type and len(by_name) == 1:
+        model = next(iter(by_name.values()))
+    if model is None:
+        raise Undecodable("of a type that nobody reads here")
+    try:
+        return model.model_validate_json(raw.body)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        where = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['type']}" for p in problems[:3])
+        raise Undecodable(where) from None
+
+
+def trace_of(message: IncomingMessage) -> dict[str, str]:
+    """The headers by which a message carries its trace."""
+    return {
+        name: value for name in ("traceparent", "tracestate") if isinstance(value := message.headers.get(name), str)
+    }
+
+
+def is_ours(message: IncomingMessage) -> bool:
+    """Whether a message can still be acknowledged: the channel it came by is open."""
+    try:
+        return not message.channel.is_closed
+    except ChannelInvalidStateError:
+        return False
