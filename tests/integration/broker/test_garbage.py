@@ -64,7 +64,7 @@ GARBAGE = {
     "not JSON by its type": Piece(b"<job/>", "unreadable: body: json_invalid", {"content_type": "text/xml"}),
     "a charset that isn't": Piece(b"no", "unreadable: ", {"content_type": "application/json; charset=klingon"}),
     "huge headers": Piece(b"no", "unreadable: ", headers={f"h{n}": "x" * 1000 for n in range(125)}),
-    "a header as long as may be": Piece(b"no", "unreadable: ", headers={"h": "x" * 130_000}),
+    "a header as long as may be": Piece(b"no", "unreadable: ", headers={"h": "x" * 130_950}),
     "many headers": Piece(b"no", "unreadable: ", headers={f"h{n}": n for n in range(8000)}),
     "headers of all types": Piece(
         b"no",
