@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -11,7 +12,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import JobRequested
 from flickrhub_gateway.adapters.jobs import MongoJobs
-from flickrhub_gateway.models import Job
 from flickrhub_gateway.settings import GatewaySettings
 from tests.integration.gateway.parts import REST_QUEUE, STRANGER, USER, Gateway, Store, StubAuth, running_gateway
 from tests.support.rabbit_admin import RabbitAdmin
@@ -135,22 +135,37 @@ async def test_the_sweeper_finds_its_jobs_by_an_index_of_their_own(gateway: Gate
     plan = await store.jobs.find(query).sort("created_at", 1).explain()
     assert "'indexName': 'unpublished'" in repr(plan["queryPlanner"]["winningPlan"])
     assert "'stage': 'SORT'" not in repr(plan["queryPlanner"]["winningPlan"])
+    assert "partialFilterExpression" in (await store.jobs.index_information())["unpublished"]
 
 
-async def test_two_gateways_share_what_is_to_be_swept(gateway: Gateway, store: Store) -> None:
-    adapters = [MongoJobs(store.jobs.database) for _ in range(2)]
-    now = datetime.now(UTC) + timedelta(days=1)  # after which the running gateway's own sweeper doesn't look
-    ids = [await gateway.echo() for _ in range(30)]
+class _Slow:
+    """A collection whose update waits until it is let go."""
+
+    def __init__(self, collection: Any) -> None:
+        self._collection = collection
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    async def update_many(self, *arguments: Any) -> Any:
+        self.reached.set()
+        await self.go.wait()
+        return await self._collection.update_many(*arguments)
+
+
+async def test_a_slow_sweeper_takes_nothing_from_a_quick_one(gateway: Gateway, store: Store) -> None:
+    ids = [await gateway.echo() for _ in range(10)]
     await eventually(lambda: store.published(*ids), what="the marks")
+    now = datetime.now(UTC) + timedelta(days=1)  # after which the running gateway's own sweeper doesn't look
+    later = now + timedelta(seconds=10)
     await store.jobs.update_many({}, {"$set": {"published_at": None, "created_at": now}})
-
-    async def claim(adapter: MongoJobs) -> list[Job]:
-        later = now + timedelta(seconds=10)
-        return await adapter.claim_unpublished(created_before=later, now=later, limit=20)
-
-    claimed = [
-        job.id for batch in [*await asyncio.gather(*map(claim, adapters)), await claim(adapters[0])] for job in batch
-    ]
-    assert len(claimed) == len(set(claimed))
-    assert set(claimed) <= set(ids)
-    assert len(claimed) >= 20
+    slow, quick = (MongoJobs(store.jobs.database) for _ in range(2))
+    slow._jobs = held = _Slow(slow._jobs)  # type: ignore[assignment]
+    losing = asyncio.create_task(slow.claim_unpublished(created_before=later, now=later, limit=20))
+    await held.reached.wait()
+    claimed = await quick.claim_unpublished(created_before=later, now=later, limit=20)
+    held.go.set()
+    assert {job.id for job in claimed} == set(ids)
+    assert await losing == []

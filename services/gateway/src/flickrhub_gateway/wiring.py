@@ -93,7 +93,6 @@ def lifespan(settings: GatewaySettings, tracer_provider: SdkTracerProvider) -> L
 async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvider) -> AsyncIterator[Gateway]:
     """A gateway that takes job events, publishes and sweeps; it starts also when what it needs is away."""
     clock = SystemClock()
-    after = timedelta(seconds=settings.sweep_after_seconds)
     async with AsyncExitStack() as stack:
         mongo = await stack.enter_async_context(make_mongo(settings, service=SERVICE))
         jobs = MongoJobs(mongo[settings.mongo_db])
@@ -104,29 +103,21 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
         )
         published = MarkPublished(jobs, clock)
-        publish = PublishJob(messaging, published)
-        publisher = PublishJobs(publish, clock, leave_after=after)
+        publisher = _publisher(settings, messaging, published)
         use = _use_cases(settings, jobs=jobs, auth=auth, publisher=publisher)
-        sweep = SweepJobs(jobs=jobs, publish=publish, published=published, clock=clock, after=after)
 
         queue.subscribe(messaging, use)
         stack.push_async_callback(_ignoring_outage(published.flush))
-        await messaging.start()
         stack.push_async_callback(messaging.stop)
-        background = partial(_background, stack)
-        background(timer.until_done(INDEX_RETRY_SECONDS, jobs.make_indexes))
-        background(published.run())
-        background(publisher.run())
-        background(timer.every(settings.sweep_interval_seconds, sweep))
+        await messaging.start()
+        _background(stack, timer.until_done(INDEX_RETRY_SECONDS, jobs.make_indexes))
+        _background(stack, published.run())
+        _background(stack, publisher.run())
+        _background(stack, timer.every(settings.sweep_interval_seconds, _sweep(settings, messaging, jobs, published)))
         stack.push_async_callback(publisher.drain, settings.shutdown_grace_seconds / 4)
-
-        async def check_mongo() -> None:
-            await ping_mongo(mongo)
-            await jobs.check_indexes()
-
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
-            "mongo": check_mongo,
+            "mongo": _in_turn(partial(ping_mongo, mongo), jobs.check_indexes),
             "redis": partial(ping_redis, redis),
             "auth": auth.ping,
         }
@@ -137,6 +128,29 @@ async def _open_auth(stack: AsyncExitStack, settings: GatewaySettings) -> HttpAu
     client = make_http_client(timeout_seconds=LOOKUP_SECONDS, base_url=settings.auth_url)
     await stack.enter_async_context(client)
     return HttpAuth(client, token=settings.internal_api_token.get_secret_value())
+
+
+def _in_turn(*checks: Check) -> Check:
+    async def check() -> None:
+        for each in checks:
+            await each()
+
+    return check
+
+
+def _publisher(settings: GatewaySettings, messaging: Messaging, published: MarkPublished) -> PublishJobs:
+    publish = PublishJob(messaging, published)
+    return PublishJobs(publish, SystemClock(), leave_after=timedelta(seconds=settings.sweep_after_seconds))
+
+
+def _sweep(settings: GatewaySettings, messaging: Messaging, jobs: MongoJobs, published: MarkPublished) -> SweepJobs:
+    return SweepJobs(
+        jobs=jobs,
+        publish=PublishJob(messaging, published),
+        published=published,
+        clock=SystemClock(),
+        after=timedelta(seconds=settings.sweep_after_seconds),
+    )
 
 
 def _use_cases(settings: GatewaySettings, *, jobs: MongoJobs, auth: HttpAuth, publisher: PublishJobs) -> UseCases:
