@@ -1,4 +1,4 @@
-"""Each default of FastStream that loses messages or spins is overridden (facts: docs/adr/0004-messaging-edge.md)."""
+"""Each default of FastStream that loses messages or spins is overridden."""
 
 from functools import partial
 

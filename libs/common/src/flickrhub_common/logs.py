@@ -18,7 +18,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']+@")
 _NAME = r"(oauth_\w+|api_key|\w*secret|\w*password|\w*api_token|encryption_keys)"
 _NAMED = re.compile(_NAME + r"(=[\"']?|[\"']\s*:\s*[\"'])[^&\s\"']+", re.IGNORECASE)
 _NAMED_ENCODED = re.compile(_NAME + r"(%3D)(?:(?!%26)[^&\s\"'])+", re.IGNORECASE)
-_BEARER = re.compile(r"\b(bearer|basic)(\s+)[^\s\"',]+", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer|basic)(\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _HARMLESS = re.compile(r"[\w.:+-]*")
 """Ids, times, names of methods: nothing that any of the patterns above could match, so they needn't be tried."""
 
