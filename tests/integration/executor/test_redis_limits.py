@@ -252,6 +252,18 @@ async def test_users_take_turns_when_the_budget_is_used_up(redis: Redis) -> None
         await first
 
 
+async def test_turns_reserved_before_the_budget_was_used_up_give_no_claim_on_its_places(redis: Redis) -> None:
+    crowd = Crowd(limits(redis, per_second=5, per_hour=6, hour=3.0, late=0.3))
+    many = asyncio.create_task(crowd.jobs("many", 12))
+    await asyncio.sleep(2.6)  # six of them went, the turns of all others have come, and one of them has a place
+    assert crowd.order() == ["many"] * 6
+    await crowd.job("one")
+    many.cancel()
+    assert crowd.order().count("many") <= 8
+    with pytest.raises(asyncio.CancelledError):
+        await many
+
+
 async def test_two_users_with_many_jobs_share_the_budget_evenly_and_in_few_looks(redis: Redis) -> None:
     crowd = Crowd(limits(redis, per_second=20, per_hour=8, hour=2.4, late=0.2), most_late=0.1)
     await crowd.jobs("spent", 8)
