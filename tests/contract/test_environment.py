@@ -192,7 +192,6 @@ BAD = {
     "gateway": {
         "JOB_TTL_COMPLETE_DAYS": "-1",
         "JOB_TTL_FAIL_DAYS": "soon",
-        "CALLBACK_ENABLED": "perhaps",
         "CALLBACK_ALLOW_CIDRS": "0.0.0.0/0",
         "ENCRYPTION_KEYS": "k1:c2hvcnQ=",
         "INTERNAL_API_TOKEN": "short",
@@ -218,6 +217,7 @@ BAD = {
     },
     "notifier": {
         "CALLBACK_RETRY_ATTEMPTS": "none",
+        "CALLBACK_ENABLED": "perhaps",
         "CALLBACK_RETRY_DELAY_MS": "-1",
         "CALLBACK_TIMEOUT_SECONDS": "never",
         "CALLBACK_ALLOW_CIDRS": "10.0.0.0/33",
