@@ -27,12 +27,12 @@ from faststream.rabbit.schemas.queue import QuorumQueueArgs
 from opentelemetry.trace import TracerProvider
 from yarl import URL
 
-from flickrhub_common.consuming import Edge, InFlight, decode, is_ours, trace_of
+from flickrhub_common.consuming import Edge, InFlight, check_deliveries, decode, is_ours, trace_of
 from flickrhub_common.contracts import JobRequested, Message
 from flickrhub_common.errors import HubError, Unavailable
 from flickrhub_common.logs import logger
 from flickrhub_common.settings import RabbitSettings
-from flickrhub_common.settling import Bury, Headers, Postpone, Undecodable, decide
+from flickrhub_common.settling import BroughtBackTooOften, Bury, Headers, Postpone, Undecodable, decide
 from flickrhub_common.telemetry import resumed
 from flickrhub_common.topology import (
     DEAD_LETTER_EXCHANGE,
@@ -83,6 +83,7 @@ class Messaging:
         self._service = service
         self._drain_seconds = drain_seconds
         self._queues: list[RabbitQueue] = []
+        self._on_given_up: dict[str, Callable[[IncomingMessage], Awaitable[None]]] = {}
         self._consumed: list[RobustQueue] = []
         self._in_flight = InFlight()
         self._connection: RobustConnection | None = None
@@ -112,17 +113,27 @@ class Messaging:
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
-    def subscribe(self, queue: str, models: tuple[type[Message], ...], handler: Handler, *, concurrency: int) -> None:
+    def subscribe(
+        self,
+        queue: str,
+        models: tuple[type[Message], ...],
+        handler: Handler,
+        *,
+        concurrency: int,
+        on_given_up: Handler | None = None,
+    ) -> None:
         """Have ``handler`` called with every message of ``queue``, at most ``concurrency`` at once.
 
         A message is acknowledged when the handler returns. It goes to the dead letters when it can't be read, back
         through the delay ladder when the handler raises a retryable error (without counting) or crashes (five times
-        at most).
+        at most). After that ``on_given_up`` has the message and sees to its dead letter; without it, it is just buried.
         """
         work = WORK_QUEUES[queue]
         arguments = cast(QuorumQueueArgs, work.arguments())
         declared = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, arguments=arguments)
         self._consume(declared, models, handler, concurrency)
+        if on_given_up is not None:
+            self._on_given_up[queue] = partial(_hand_over, {model.name: model for model in models}, on_given_up)
 
     def subscribe_every_instance(
         self, key: str, models: tuple[type[Message], ...], handler: Handler, *, concurrency: int = 8
@@ -143,7 +154,8 @@ class Messaging:
         by_name = {model.name: model for model in models}
 
         async def decoder(message: RabbitMessage) -> Message:
-            return decode(message, by_name)
+            check_deliveries(message.raw_message)
+            return decode(message.raw_message, by_name)
 
         self._queues.append(queue)
         subscriber = self._broker.subscriber(
@@ -244,6 +256,9 @@ class Messaging:
         decision = decide(error, message.headers)
         if isinstance(decision, Bury):
             log.error("message_dead", queue=queue, reason=decision.reason, exc_info=_unexpected(error))
+            if queue in self._on_given_up and not isinstance(error, Undecodable):
+                await self._on_given_up[queue](message)
+                return
             headers = {**decision.headers, "reason": decision.reason, "queue": queue}
             await self._publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
         elif isinstance(decision, Postpone):
@@ -360,9 +375,13 @@ def _named(url: str, service: str) -> str:
     return str(URL(url).update_query(name=f"flickrhub-{service}", heartbeat=heartbeat))
 
 
+async def _hand_over(by_name: Mapping[str, type[Message]], handler: Handler, message: IncomingMessage) -> None:
+    await handler(decode(message, by_name))
+
+
 def _unexpected(error: Exception) -> Exception | None:
     """The error if its traceback is worth logging: a crash, not an outage or a message nobody can read."""
-    return None if isinstance(error, HubError | Undecodable) else error
+    return None if isinstance(error, HubError | Undecodable | BroughtBackTooOften) else error
 
 
 def _properties(message: Message) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import structlog
 from aio_pika import IncomingMessage
 from aiormq.exceptions import ChannelInvalidStateError
 from faststream import BaseMiddleware, ContextRepo
-from faststream.rabbit import RabbitMessage
 from pydantic import ValidationError
 
 from flickrhub_common.contracts import Message
-from flickrhub_common.settling import Undecodable
+from flickrhub_common.settling import BroughtBackTooOften, Undecodable
+from flickrhub_common.topology import DELIVERY_LIMIT
 
 TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 
@@ -72,12 +72,18 @@ class Edge(BaseMiddleware[Any, IncomingMessage]):
             self._in_flight.leave()
 
 
-def decode(message: RabbitMessage, by_name: Mapping[str, type[Message]]) -> Message:
+def check_deliveries(message: IncomingMessage) -> None:
+    """Raise BroughtBackTooOften for a message that is about to meet its queue's delivery limit."""
+    count = message.headers.get("x-delivery-count", 0)
+    if isinstance(count, int) and count >= DELIVERY_LIMIT - 1:
+        raise BroughtBackTooOften
+
+
+def decode(raw: IncomingMessage, by_name: Mapping[str, type[Message]]) -> Message:
     """Read a message as what its AMQP type says; without one, as the only thing its queue is read as.
 
     Raises Undecodable with a reason that repeats nothing of the content.
     """
-    raw = message.raw_message
     model = by_name.get(raw.type or "")
     if not raw.type and len(by_name) == 1:
         model = next(iter(by_name.values()))

@@ -1,8 +1,9 @@
 """What becomes of a message after its handler: one pure decision, acted on in ``broker.py``.
 
-Success is acknowledged. A message nobody can read is dead at once. A retryable error waits in the delay ladder without
-counting. Any other error is a crash of ours: it is repeated a few times with growing waits, then the message is dead,
-so that one poisonous message neither spins nor blocks the others.
+Success is acknowledged. A message nobody can read is dead at once, and so is one that outlived its consumer again and
+again (shortly before the broker's own delivery limit, so that somebody can still be told). A retryable error waits in
+the delay ladder without counting. Any other error is a crash of ours: it is repeated a few times with growing waits,
+then the message is dead, so that one poisonous message neither spins nor blocks the others.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,10 @@ Headers = dict[str, Any]
 
 class Undecodable(ValueError):
     """A message nobody here can read; its text says why without repeating the content."""
+
+
+class BroughtBackTooOften(Exception):
+    """A message that came back again and again: whoever took it died or lost its connection each time."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ def decide(error: Exception | None, headers: Mapping[str, Any]) -> Done | Postpo
     kept = own_headers(headers)
     if isinstance(error, Undecodable):
         return Bury(f"unreadable: {error}", kept)
+    if isinstance(error, BroughtBackTooOften):
+        return Bury("brought back too often: its consumer ended every time", kept)
     counter = WAITS_HEADER if isinstance(error, HubError) and error.retryable else CRASHES_HEADER
     count = _count(headers, counter)
     if counter == CRASHES_HEADER and count + 1 >= MAX_CRASHES:

@@ -1,7 +1,5 @@
 """Starts auth."""
 
-from opentelemetry import trace
-
 from flickrhub_auth.settings import AuthSettings
 from flickrhub_auth.wiring import SERVICE, build_app
 from flickrhub_common import logs
@@ -15,5 +13,4 @@ def run() -> None:
     settings = load(AuthSettings)
     logs.configure(settings, service=SERVICE)
     provider = make_tracer_provider(settings, service=SERVICE)
-    trace.set_tracer_provider(provider)
     serve(build_app(settings, tracer_provider=provider), settings)

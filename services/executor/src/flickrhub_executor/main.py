@@ -3,6 +3,7 @@
 from flickrhub_common import logs
 from flickrhub_common.server import serve
 from flickrhub_common.settings import load
+from flickrhub_common.telemetry import make_tracer_provider
 from flickrhub_executor.settings import ExecutorSettings
 from flickrhub_executor.wiring import build_app, service_name
 
@@ -11,4 +12,5 @@ def run() -> None:
     """Run until SIGTERM."""
     settings = load(ExecutorSettings)
     logs.configure(settings, service=service_name(settings))
-    serve(build_app(settings), settings)
+    provider = make_tracer_provider(settings, service=service_name(settings))
+    serve(build_app(settings, tracer_provider=provider), settings)

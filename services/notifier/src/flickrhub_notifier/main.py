@@ -1,7 +1,5 @@
 """Starts the notifier."""
 
-from opentelemetry import trace
-
 from flickrhub_common import logs
 from flickrhub_common.server import serve
 from flickrhub_common.settings import load
@@ -15,5 +13,4 @@ def run() -> None:
     settings = load(NotifierSettings)
     logs.configure(settings, service=SERVICE)
     provider = make_tracer_provider(settings, service=SERVICE)
-    trace.set_tracer_provider(provider)
     serve(build_app(settings, tracer_provider=provider), settings)

@@ -4,6 +4,7 @@ Events may be repeated, readers take them once; a dead letter may not, so that i
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import (
@@ -94,13 +95,7 @@ def completed(
 ) -> JobCompleted:
     """The event of a job that has Flickr's answer."""
     return JobCompleted(
-        job_id=job.job_id,
-        user_id=job.user_id,
-        target=job.target,
-        trace_id=job.trace_id,
-        attempts_made=job.attempt,
-        max_attempts=max_attempts,
-        at=now,
+        **_of(job, max_attempts, now),
         from_cache=from_cache,
         flickr=answer.flickr,
         http_status=answer.status,
@@ -113,13 +108,7 @@ def completed(
 def failed(job: JobRequested, failure: CallFailed, max_attempts: int, now: datetime) -> JobFailed:
     """The event of a job that failed for good."""
     return JobFailed(
-        job_id=job.job_id,
-        user_id=job.user_id,
-        target=job.target,
-        trace_id=job.trace_id,
-        attempts_made=job.attempt,
-        max_attempts=max_attempts,
-        at=now,
+        **_of(job, max_attempts, now),
         failure=Failure(message=failure.message, code=failure.code, chain=failure.chain()),
         callback=job.callback,
         meta=job.meta,
@@ -129,13 +118,20 @@ def failed(job: JobRequested, failure: CallFailed, max_attempts: int, now: datet
 def retrying(job: JobRequested, failure: CallFailed, max_attempts: int, now: datetime, wait: float) -> JobRetrying:
     """The event of an attempt that will be repeated after ``wait`` seconds."""
     return JobRetrying(
-        job_id=job.job_id,
-        user_id=job.user_id,
-        target=job.target,
-        trace_id=job.trace_id,
-        attempts_made=job.attempt,
-        max_attempts=max_attempts,
-        at=now,
+        **_of(job, max_attempts, now),
         reason=failure.message,
         next_attempt_at=now + timedelta(seconds=wait),
     )
+
+
+def _of(job: JobRequested, max_attempts: int, now: datetime) -> dict[str, Any]:
+    """What every event of a job says."""
+    return {
+        "job_id": job.job_id,
+        "user_id": job.user_id,
+        "target": job.target,
+        "trace_id": job.trace_id,
+        "attempts_made": job.attempt,
+        "max_attempts": max_attempts,
+        "at": now,
+    }
