@@ -78,7 +78,6 @@ async def hub(
     rabbit_settings: RabbitSettings,
     mongo_settings: MongoSettings,
     redis_settings: RedisSettings,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[FlickrHub]:
     """Gateway, auth, executor and notifier, all of them giving their spans to one provider."""
     given = rabbit_settings.model_dump() | mongo_settings.model_dump() | redis_settings.model_dump()
@@ -96,8 +95,7 @@ async def hub(
         lifespan = gateway_wiring.lifespan(settings, provider)
         gateway = gateway_wiring.make_gateway_app(lifespan, tracer_provider=provider)
         url = await stack.enter_async_context(serving(gateway))
-        monkeypatch.setattr(executor_wiring, "make_tracer_provider", lambda *_, **__: provider)
-        await stack.enter_async_context(executor_wiring.running(ExecutorSettings.model_validate(given)))
+        await stack.enter_async_context(executor_wiring.running(ExecutorSettings.model_validate(given), provider))
         await stack.enter_async_context(notifier_wiring.opened(NotifierSettings.model_validate(given), provider))
         yield await stack.enter_async_context(flickrhub(url))
 
