@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import TracerProvider
 
+from flickrhub_common.background import beside, until_done
 from flickrhub_common.broker import Messaging
 from flickrhub_common.clock import SystemClock
 from flickrhub_common.errors import HubError
@@ -39,7 +40,6 @@ from flickrhub_gateway.usecases.sweep_jobs import SweepJobs
 
 SERVICE = "gateway"
 INDEX_RETRY_SECONDS = 2.0
-CANCEL_AGAIN_SECONDS = 0.5
 DESCRIPTION = (
     "Turns calls of the Flickr API into durable jobs: connect an account, enqueue a call, read its result or receive "
     "it as a signed callback. Every reply has a `request_id`; a failure has `error` with `code`, `message` and, for "
@@ -110,10 +110,11 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         stack.push_async_callback(_ignoring_outage(published.flush))
         stack.push_async_callback(messaging.stop)
         await messaging.start()
-        _background(stack, timer.until_done(INDEX_RETRY_SECONDS, jobs.make_indexes))
-        _background(stack, published.run())
-        _background(stack, publisher.run())
-        _background(stack, timer.every(settings.sweep_interval_seconds, _sweep(settings, messaging, jobs, published)))
+        await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, jobs.make_indexes)))
+        await stack.enter_async_context(beside(published.run()))
+        await stack.enter_async_context(beside(publisher.run()))
+        sweep = _sweep(settings, messaging, jobs, published)
+        await stack.enter_async_context(beside(timer.sweep(settings.sweep_interval_seconds, sweep)))
         stack.push_async_callback(publisher.drain, settings.shutdown_grace_seconds / 4)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
@@ -167,20 +168,6 @@ def _use_cases(settings: GatewaySettings, *, jobs: MongoJobs, auth: HttpAuth, pu
         check_connection=check,
         address_policy=settings.address_policy(),
     )
-
-
-def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run it until the stack unwinds."""
-    task = asyncio.create_task(work)
-
-    async def stop() -> None:
-        # Again and again: PyMongo 4.20 was seen to swallow a cancellation that met an operation on a failing network,
-        # after which the loop went on.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
-
-    stack.push_async_callback(stop)
 
 
 def _ignoring_outage(act: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -1,7 +1,5 @@
 """Opens everything the notifier uses, puts it together, and closes it in reverse order."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -10,6 +8,7 @@ from fastapi import FastAPI, Request
 from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
 
+from flickrhub_common.background import beside, until_done
 from flickrhub_common.broker import Messaging
 from flickrhub_common.clock import SystemClock
 from flickrhub_common.health import Check, health_router
@@ -53,7 +52,7 @@ async def opened(
         mongo = make_mongo(settings, service=SERVICE)
         stack.push_async_callback(mongo.close)
         deliveries = MongoDeliveries(mongo[settings.mongo_db], keep=settings.keep())
-        await stack.enter_async_context(_in_background(deliveries))
+        await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, deliveries.ensure_indexes)))
         receiver = await stack.enter_async_context(_receiver(settings, tracer_provider))
         messaging = Messaging(
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
@@ -90,29 +89,6 @@ async def _receiver(settings: NotifierSettings, tracer_provider: TracerProvider 
     tracer = trace.get_tracer("flickrhub_notifier", tracer_provider=tracer_provider)
     async with client:
         yield HttpReceiver(client, policy=policy, tracer=tracer, timeout_seconds=timeout_seconds)
-
-
-@asynccontextmanager
-async def _in_background(deliveries: MongoDeliveries) -> AsyncIterator[None]:
-    """Create the indexes as soon as Mongo is there; deliveries don't wait for them."""
-
-    async def until_done() -> None:
-        while True:
-            try:
-                await deliveries.ensure_indexes()
-            except Exception as error:  # noqa: BLE001 - deliveries go on without an index; an operator sees why
-                log.warning("indexes_wait", error=type(error).__name__)
-                await asyncio.sleep(INDEX_RETRY_SECONDS)
-            else:
-                return
-
-    task = asyncio.create_task(until_done(), name="indexes")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _checks(request: Request) -> Mapping[str, Check]:
