@@ -206,6 +206,7 @@ async def test_the_services_questions_to_each_other_are_in_the_trace(
     assert story.parent(lookup) is story.one(SpanKind.SERVER, "POST /api/v1/flickr/rest")
     lent = story.one(SpanKind.CLIENT, "/lend")
     assert story.parent(lent) is story.one(SpanKind.CONSUMER, "flickr.jobs.rest process")
+    assert story.parent(story.one(SpanKind.SERVER, "POST", "/lend")) is lent
 
 
 async def test_a_retried_job_and_a_repeated_callback_stay_in_their_trace(

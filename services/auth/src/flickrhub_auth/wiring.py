@@ -56,7 +56,10 @@ def build_app(settings: AuthSettings, *, tracer_provider: TracerProvider | None 
             yield
 
     app = make_app(
-        title="FlickrHub auth", description="Internal: connects Flickr accounts and lends tokens.", lifespan=lifespan
+        title="FlickrHub auth",
+        description="Internal: connects Flickr accounts and lends tokens.",
+        lifespan=lifespan,
+        tracer_provider=tracer_provider,
     )
     app.include_router(internal_router(settings.internal_api_token.get_secret_value()))
     app.include_router(health_router(_checks))

@@ -38,7 +38,12 @@ def build_app(settings: NotifierSettings, *, tracer_provider: TracerProvider | N
             app.state.checks = checks
             yield
 
-    app = make_app(title="FlickrHub notifier", description="Internal: sends signed callbacks.", lifespan=lifespan)
+    app = make_app(
+        title="FlickrHub notifier",
+        description="Internal: sends signed callbacks.",
+        lifespan=lifespan,
+        tracer_provider=tracer_provider,
+    )
     app.include_router(health_router(_checks))
     return app
 
