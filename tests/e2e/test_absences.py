@@ -131,8 +131,7 @@ async def test_without_rabbitmq_jobs_are_accepted_and_run_when_it_is_back(
             assert reply.status_code == httpx2.codes.ACCEPTED, reply.text
             jobs.append(reply.json()["data"]["job_id"])
         assert (await at_once(hub.status(jobs[0], account.user_id))).json()["data"]["state"] == "queued"
-        if manner == "gone":  # one that is silent is noticed by missed heartbeats only, after half a minute
-            await is_named(processes, "rabbitmq")
+        await is_named(processes, "rabbitmq")
         await still_lives(hub)
     await receiver.received(len(jobs), "/kept", within=60)
     for job_id in jobs:

@@ -89,6 +89,15 @@ async def test_every_work_queue_has_limits_and_a_dead_letter_queue(
         assert work.dead_letter_queue in DEAD_LETTER_QUEUES
 
 
+async def test_a_dead_letter_may_be_looked_at_more_often_than_rabbitmq_4_allows_by_default(
+    channel: AbstractChannel, rabbit_admin: RabbitAdmin
+) -> None:
+    await declare(channel)
+    queues = await rabbit_admin.queues()
+    for name in DEAD_LETTER_QUEUES:
+        assert queues[name]["arguments"] == {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}, name
+
+
 async def test_every_step_of_the_ladder_waits_twice_as_long_as_the_one_below(
     channel: AbstractChannel, rabbit_admin: RabbitAdmin
 ) -> None:

@@ -352,9 +352,20 @@ class Messaging:
                 log.warning("rabbitmq_close_failed", error=type(error).__name__)
 
     async def ping(self) -> None:
-        """Raise Unavailable unless connected and consuming from every queue."""
+        """Raise Unavailable unless connected, answered and consuming from every queue."""
         if not (self._started.is_set() and self._can_send.is_set() and await self._is_consuming()):
             raise Unavailable("rabbitmq")
+        await self._ask()
+
+    async def _ask(self) -> None:
+        """A round trip: a broker that fell silent is away long before the missed heartbeats say so."""
+        try:
+            async with asyncio.timeout(1):
+                if self._connection is not None:
+                    async with self._connection.channel():
+                        pass
+        except BROKER_ERRORS as error:
+            raise Unavailable("rabbitmq") from error
 
     async def _is_consuming(self) -> bool:
         try:

@@ -41,6 +41,8 @@ MAX_DELAY_SECONDS = ((1 << DELAY_LEVELS) - 1) * DELAY_UNIT_SECONDS
 """The ladder's reach: a little under 73 hours."""
 
 DELIVERY_LIMIT = 20
+DEAD_LETTER_LOOKS = 1_000_000
+"""A look at a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 of them unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ async def declare(channel: AbstractChannel) -> None:
     """Declare everything; safe to repeat and to run from several services at once."""
     dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
     for name in DEAD_LETTER_QUEUES:
-        queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+        arguments = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_LETTER_LOOKS}
+        queue = await channel.declare_queue(name, durable=True, arguments=arguments)
         await queue.bind(dead_letters, name)
     await channel.declare_exchange(JOBS_EXCHANGE, ExchangeType.DIRECT, durable=True)
     await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True)
