@@ -133,8 +133,8 @@ async def test_a_silent_network_is_noticed_and_replaced(make_behind: MakeMessagi
     inbox = Inbox()
     reader = await make_behind.consuming(inbox)
     proxy.forget()
-    await eventually(lambda: unready(reader), within=12, what="the end of readiness")  # three heartbeats and a bit
-    await eventually(lambda: ready(reader), what="readiness")
+    await eventually(lambda: unready(reader), what="the end of readiness")  # by the round trip of the question
+    await eventually(lambda: ready(reader), within=25, what="readiness")  # after three heartbeats and a bit
     await reader.send_job(a_job())
     await inbox.has_finished(1, within=30)
 

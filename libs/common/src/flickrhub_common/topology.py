@@ -42,7 +42,7 @@ MAX_DELAY_SECONDS = ((1 << DELAY_LEVELS) - 1) * DELAY_UNIT_SECONDS
 
 DELIVERY_LIMIT = 20
 DEAD_LETTER_LOOKS = 1_000_000
-"""A look at a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 of them unless told otherwise."""
+"""A look at a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ async def declare(channel: AbstractChannel) -> None:
     """Declare everything; safe to repeat and to run from several services at once."""
     dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
     for name in DEAD_LETTER_QUEUES:
-        arguments = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_LETTER_LOOKS}
+        arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_LETTER_LOOKS}
         queue = await channel.declare_queue(name, durable=True, arguments=arguments)
         await queue.bind(dead_letters, name)
     await channel.declare_exchange(JOBS_EXCHANGE, ExchangeType.DIRECT, durable=True)
