@@ -358,14 +358,20 @@ class Messaging:
         await self._ask()
 
     async def _ask(self) -> None:
-        """A round trip: a broker that fell silent is away long before the missed heartbeats say so."""
-        try:
-            async with asyncio.timeout(1):
-                if self._connection is not None:
-                    async with self._connection.channel():
-                        pass
-        except BROKER_ERRORS as error:
-            raise Unavailable("rabbitmq") from error
+        """A round trip: a broker that fell silent is away long before the missed heartbeats say so.
+
+        In a task of its own, because the driver cancels whoever waits for a reply on a connection that ends.
+        """
+        trip = asyncio.create_task(self._open_and_close_channel())
+        done, _ = await asyncio.wait({trip}, timeout=1)
+        if not done or trip.cancelled() or trip.exception() is not None:
+            trip.cancel()
+            raise Unavailable("rabbitmq")
+
+    async def _open_and_close_channel(self) -> None:
+        if self._connection is not None:
+            async with self._connection.channel():
+                pass
 
     async def _is_consuming(self) -> bool:
         try:
