@@ -13,6 +13,8 @@ from tests.support.own_hub import OwnHub, own_hub
 from tests.support.simulator import Simulator
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 MANY = 1000
 JITTER_SECONDS = 0.15
 """What a call may lose or gain on its way to Flickr after its turn was given."""

@@ -24,7 +24,7 @@ WATCHERS = {
     "auth": ("gateway", "executor-rest"),
 }
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 def away(processes: StackProcesses, name: str, manner: str) -> AbstractAsyncContextManager[None]:

@@ -4,8 +4,12 @@ import asyncio
 import os
 import sys
 
+import pytest
+
 from tests.support.run_env import ROOT, run_dir
 from tests.support.stack_processes import StackProcesses
+
+pytestmark = pytest.mark.alone
 
 
 async def demo(**variables: str) -> tuple[int, str]:

@@ -13,6 +13,8 @@ from tests.support.simulator import PEOPLE, Simulator
 from tests.support.stack_processes import StackProcesses
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 JOBS_EACH = 5
 JOBS = 200
 UNDER_WAY = 15

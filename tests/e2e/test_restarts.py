@@ -14,7 +14,7 @@ from tests.support.stack_processes import StackProcesses
 
 WAIT_SECONDS = 14
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 async def test_a_waiting_callback_and_a_waiting_job_survive_the_death_of_everything(

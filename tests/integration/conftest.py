@@ -14,6 +14,9 @@ from flickrhub_common.settings import MongoSettings, RabbitSettings, RedisSettin
 from tests.support.rabbit_admin import RabbitAdmin, fresh_vhost
 from tests.support.run_env import needed
 
+REDIS_DBS = {f"gw{worker}": number for worker, number in enumerate(("15", "14", "5", "4", "3", "2"))}
+"""Redis has 16 databases: 0 is the stack's, 6 to 13 are those of hubs that tests start."""
+
 
 @pytest.fixture
 async def rabbit_admin() -> AsyncIterator[RabbitAdmin]:
@@ -41,8 +44,8 @@ async def mongo_settings() -> AsyncIterator[MongoSettings]:
 
 @pytest.fixture
 async def redis_settings() -> AsyncIterator[RedisSettings]:
-    """Redis with the database TEST_REDIS_DB (15), which is emptied before and after the test."""
-    number = os.environ.get("TEST_REDIS_DB", "15")
+    """Redis with a database of this worker's own, emptied before and after the test; TEST_REDIS_DB names another."""
+    number = os.environ.get("TEST_REDIS_DB") or REDIS_DBS[os.environ.get("PYTEST_XDIST_WORKER", "gw0")]
     settings = RedisSettings(redis_url=SecretStr(str(URL(needed("REDIS_URL")).with_path(f"/{number}"))))
     client = make_redis(settings, max_connections=2)
     try:

@@ -1,4 +1,8 @@
-"""`test`: run pytest against a stack of its own."""
+"""`test`: run pytest against a stack of its own.
+
+Most tests wait rather than work, so several workers share them; those marked `alone`, which measure time or kill
+processes, follow one by one.
+"""
 
 import subprocess
 import sys
@@ -12,11 +16,17 @@ from deploy.local.stack.screen import complain, say
 from deploy.local.stack.status import NOT_RUNNING, status
 from deploy.local.stack.up import up
 
+WORKERS = ("--numprocesses", "4", "--dist", "loadfile")
+NOTHING_SELECTED = 5
+"""Pytest's exit status when a selection holds no test."""
+
 SETTINGS = Path(__file__).resolve().parents[1] / "test.env"
 
 
 def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list[str]) -> int:
     """Bring the stack up with the test settings on free ports, run pytest, stop the stack again; pytest's exit status.
+
+    It is pytest's of the tests that run alone, or else of the others.
 
     A stack that was up already in this run folder is used and left up; one left over from an earlier run is forgotten
     first. The tests find everything through RUN_DIR and the file `env` in it.
@@ -27,7 +37,10 @@ def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list
     try:
         # With a stack that runs, this starts what has died of it.
         up(places, envfile.read(SETTINGS) | dict(environ) if started else {}, free_ports=True)
-        outcome = _pytest(places, environ, pytest_arguments)
+        outcome = _all(
+            _pytest(places, environ, [*pytest_arguments, "-m", "not alone", *WORKERS]),
+            _pytest(places, environ, [*pytest_arguments, "-m", "alone"]),
+        )
     finally:
         if started:
             down(places)
@@ -43,3 +56,9 @@ def _pytest(places: Places, environ: Mapping[str, str], arguments: list[str]) ->
     environment = {name: value for name, value in environ.items() if name not in ours} | {"RUN_DIR": str(places.run)}
     command = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(command, cwd=places.root, env=environment, check=False).returncode
+
+
+def _all(*outcomes: int) -> int:
+    """The first failure; success if there is none, unless nothing was run at all."""
+    run = [outcome for outcome in outcomes if outcome != NOTHING_SELECTED]
+    return next((outcome for outcome in run if outcome), 0) if run else NOTHING_SELECTED

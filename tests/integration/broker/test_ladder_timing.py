@@ -8,10 +8,14 @@ import asyncio
 import statistics
 import time
 
+import pytest
+
 from flickrhub_common.contracts import CallbackDue
 from flickrhub_common.topology import DELAY_UNIT_SECONDS, NOTIFIER_CALLBACKS_DUE, delay_units
 from tests.integration.broker.parts import MakeMessaging
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.alone
 
 DELAYS = (0.25, 0.5, 0.6, 0.75, 1.0, 1.75, 2.5, 4.0, 5.3, 8.0)
 OF_EACH = 8

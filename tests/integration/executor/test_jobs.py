@@ -374,6 +374,7 @@ async def test_calls_of_a_user_are_apart_and_those_of_others_at_once(hub: Hub) -
     assert max(call.at for call in hub.calls() if call.oauth_token != token) - times[0] < 2
 
 
+@pytest.mark.alone
 async def test_a_thousand_jobs_of_one_user_don_t_delay_another_s(hub: Hub) -> None:
     """Nor, by much, while they come in: then the other's job stands behind all of them in the queue."""
     await hub.executor(flickr_rate_limit_per_second=1, flickr_rate_limit_per_hour=3500)
