@@ -24,7 +24,19 @@ FOREIGN = (
 # Names that are settings of a service or of the stack: what a second `make up` compares.
 SETTING_NAMES = {"PORT", "HOST", "SERVICE_ENV", "MOCK_FLICKR", "EPMD_PORT", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS"}
 SETTING_PREFIXES = (
-    *("FLICKR_", "JOB_", "CACHE_", "CALLBACK_", "WORKER_", "OAUTH_", "OTEL_", "LOG_", "SWEEP_", "CONNECTION_"),
+    *(
+        "FLICKR_",
+        "JOB_",
+        "CACHE_",
+        "CALLBACK_",
+        "DELIVERY_",
+        "WORKER_",
+        "OAUTH_",
+        "OTEL_",
+        "LOG_",
+        "SWEEP_",
+        "CONNECTION_",
+    ),
     *("SHUTDOWN_", "RABBIT_", "MONGO_", "REDIS_", "SIM_", "AUTH_", "EXECUTOR_", "NOTIFIER_", "RATE_"),
 )
 
