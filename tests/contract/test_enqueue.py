@@ -97,7 +97,6 @@ def invalid() -> list[Any]:
         ({"user_id": None}, "user_id"),
         ({"user_id": ""}, "user_id"),
         ({"user_id": 5}, "user_id"),
-        ({"user_id": "somebody"}, "user_id"),
         ({"user_id": {"$ne": None}}, "user_id"),
         ({"user_id": "x" * 100_000}, "user_id"),
         ({"target": None}, "target"),
@@ -123,6 +122,13 @@ def invalid() -> list[Any]:
     reserved = ("method", "format", "nojsoncallback", "api_key", "oauth_token", "oauth_anything")
     cases += [({"params": {name: "x"}}, f"params.{name}") for name in reserved]
     return [pytest.param(change, field, id=json.dumps(change)[:48]) for change, field in cases]
+
+
+@pytest.mark.parametrize("user_id", ["somebody", "me", str(uuid.uuid4()), "../../health", "%00"])
+async def test_a_user_id_that_was_never_given_out_is_not_found_whatever_it_looks_like(
+    account: Account, user_id: str
+) -> None:
+    failure(await account.hub.enqueue(method=ECHO, user_id=user_id), 404, "ERR_TOKEN_NOT_FOUND")
 
 
 @pytest.mark.parametrize(("change", "field"), invalid())

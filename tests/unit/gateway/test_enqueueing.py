@@ -108,10 +108,13 @@ async def test_a_listed_network_may_be_called_back() -> None:
     assert reply.status_code == 202
 
 
-async def test_an_unknown_user_is_a_404_and_nothing_is_stored(http: httpx2.AsyncClient, around: Surroundings) -> None:
-    reply = await http.post(REST, json={**GOOD, "user_id": STRANGER})
+@pytest.mark.parametrize("user_id", [STRANGER, "nobody", USER.replace("-", ""), USER + "\n", "../" + USER])
+async def test_an_unknown_user_is_a_404_and_nothing_is_stored(
+    http: httpx2.AsyncClient, around: Surroundings, user_id: str
+) -> None:
+    reply = await http.post(REST, json={**GOOD, "user_id": user_id})
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "ERR_TOKEN_NOT_FOUND")
-    assert STRANGER not in reply.text
+    assert user_id not in reply.text
     assert not around.jobs.kept
 
 

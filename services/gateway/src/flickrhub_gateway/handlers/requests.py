@@ -19,7 +19,7 @@ from flickrhub_common.addresses import MAX_URL_LENGTH, AddressPolicy, RefusedUrl
 from flickrhub_common.contracts import Target
 from flickrhub_common.json_text import dump
 from flickrhub_common.signing import standard_key
-from flickrhub_gateway.models import NewJob, is_uuid
+from flickrhub_gateway.models import NewJob
 
 MAX_NAME = 128
 MAX_SECRET = 512
@@ -46,12 +46,6 @@ def _param_value(value: Any) -> Any:
     return value
 
 
-def _user_id(value: str) -> str:
-    if not is_uuid(value):
-        raise ValueError("must be a UUID")
-    return value.lower()
-
-
 ParamName = Annotated[StrictStr, AfterValidator(_param_name)]
 ParamValue = Annotated[Any, AfterValidator(_param_value)]
 Text = Annotated[StrictStr, Field(min_length=1, max_length=MAX_SECRET)]
@@ -65,7 +59,7 @@ class _Body(BaseModel):
 class EnqueueBody(_Body):
     """A call of Flickr's API to be made as a job."""
 
-    user_id: Annotated[StrictStr, AfterValidator(_user_id)] = Field(description="The connection that signs the call.")
+    user_id: Text = Field(description="The connection that signs the call.")
     target: Literal["rest", "upload", "replace"] = Field("rest", description="Which kind of call it is.")
     method: StrictStr | None = Field(
         None,

@@ -7,12 +7,12 @@ import structlog
 
 from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import Callback
-from flickrhub_common.errors import Unavailable
+from flickrhub_common.errors import TokenNotFound, Unavailable
 from flickrhub_common.json_text import dump
 from flickrhub_common.logs import logger
 from flickrhub_common.sealing import KeyRing
 from flickrhub_common.telemetry import trace_headers, trace_uuid
-from flickrhub_gateway.models import Job, NewJob
+from flickrhub_gateway.models import Job, NewJob, is_uuid
 from flickrhub_gateway.ports import Jobs, Publisher
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 
@@ -41,6 +41,8 @@ class EnqueueJob:
         Raises TokenNotFound for a user without a connection, and Unavailable, within 3 s, when auth or the store is
         away; then nothing was promised.
         """
+        if not is_uuid(new.user_id):
+            raise TokenNotFound  # no connection was ever called that: as unknown as any other
         job = self._job(new)
         structlog.contextvars.bind_contextvars(job_id=job.id, user_id=job.user_id)
         try:
@@ -58,7 +60,7 @@ class EnqueueJob:
         carried = trace_headers()
         return Job(
             id=job_id,
-            user_id=new.user_id,
+            user_id=new.user_id.lower(),
             target=new.target,
             method=new.method,
             params=dump(new.params),
