@@ -135,6 +135,8 @@ class Hub:
 
     async def process(self, **changed: str) -> asyncio.subprocess.Process:
         """Start an executor as a process of its own; returns when it consumes."""
+        if any(process.returncode is not None for process in self._processes):
+            await self._forgotten()
         before = await self.rabbit.consumers("flickr_rest")
         with (self.logs / f"executor-{len(self._processes)}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
@@ -151,6 +153,15 @@ class Hub:
 
         await eventually(consumes, within=30, what="an executor that consumes")
         return process
+
+    async def _forgotten(self) -> None:
+        """Wait until RabbitMQ has noticed which processes are dead."""
+        alive = sum(process.returncode is None for process in self._processes)
+
+        async def noticed() -> bool:
+            return await self.rabbit.consumers("flickr_rest") <= alive
+
+        await eventually(noticed, within=30, what="the end of a dead executor's consumer")
 
     def log(self) -> str:
         """What the processes have written."""

@@ -327,6 +327,7 @@ async def test_a_target_that_isn_t_carried_out_yet_fails_its_jobs_with_the_reaso
 # -- copies ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone  # the time-out is short, so that a lease is
 @pytest.mark.parametrize("outcome", ["completed", "failed"])
 @pytest.mark.parametrize("latency_ms", [0, 300])
 async def test_a_message_sent_five_times_is_one_call_and_one_outcome(hub: Hub, outcome: str, latency_ms: int) -> None:

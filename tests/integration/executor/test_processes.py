@@ -11,6 +11,8 @@ from flickrhub_common.contracts import JobCompleted, JobFailed
 from tests.integration.executor.parts import Hub, a_call
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 READ = "flickr.test.echo"
 WRITE = "flickr.photos.setMeta"
 CREATE = "flickr.photosets.create"
