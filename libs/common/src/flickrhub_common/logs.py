@@ -54,6 +54,12 @@ def _clean(name: str, value: Any) -> Any:
     return scrub(value if isinstance(value, str) else repr(value))
 
 
+def _drop_colours(_: Any, __: str, event: Event) -> Event:
+    """Uvicorn sends each of its lines a second time, with terminal colours in it."""
+    event.pop("color_message", None)
+    return event
+
+
 def _add_trace(_: Any, __: str, event: Event) -> Event:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
@@ -91,7 +97,7 @@ def configure(settings: Settings, *, service: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _drop_colours, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
