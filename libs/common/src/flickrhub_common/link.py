@@ -170,6 +170,7 @@ class Link:
 
     def _on_lost(self, *_: Any) -> None:
         self._can_send.clear()
+        log.info("rabbitmq_connection_ended")
 
     async def _on_reconnected(self, connection: Any) -> None:
         """Declare everything again, for the server may be a new, empty one."""
@@ -179,6 +180,7 @@ class Link:
         except BROKER_ERRORS as error:
             log.warning("rabbitmq_not_furnished", error=type(error).__name__)
         self._can_send.set()
+        log.info("rabbitmq_connected_again")
 
     async def stop_taking(self) -> None:
         """End the attempts to connect, and take no more messages; what is in hand can still be settled."""

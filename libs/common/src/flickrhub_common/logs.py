@@ -113,12 +113,12 @@ def _quieten() -> None:
         "httpcore2",
         "urllib3",
         "uvicorn.access",
-        "aio_pika",
-        "aiormq",
         "pymongo",
         "faststream",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("aio_pika", "aiormq"):  # a lost connection with its traceback: `link` says it in a line
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
