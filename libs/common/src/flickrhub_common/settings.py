@@ -141,6 +141,48 @@ class CallbackTargetSettings(BaseSettings):
         return AddressPolicy.parse(self.callback_allow_cidrs)
 
 
+class UploadSourceSettings(BaseSettings):
+    """Where photos may be fetched from."""
+
+    upload_allow_cidrs: str = Field(
+        "",
+        description="Comma-separated networks that a photo_url may reach though not public. A /0 is refused.",
+    )
+
+    @field_validator("upload_allow_cidrs")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        AddressPolicy.parse(value)
+        return value
+
+    def photo_address_policy(self) -> AddressPolicy:
+        """The policy these settings ask for."""
+        return AddressPolicy.parse(self.upload_allow_cidrs)
+
+
+class PhotoStoreSettings(BaseSettings):
+    """Where photos wait for their upload."""
+
+    upload_store_url: str = Field(
+        "gridfs:", description="`gridfs:` (the MongoDB of MONGO_URL) or `s3://<bucket>[/<prefix>]`."
+    )
+    upload_s3_endpoint: str | None = Field(
+        None, description="URL of the S3 server; without it AWS's own for the region."
+    )
+    upload_s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    upload_s3_access_key_id: str | None = Field(
+        None, description="S3 access key; without it the machine's own identity (AWS_* variables, instance role)."
+    )
+    upload_s3_secret_access_key: SecretStr | None = Field(None, description="Secret of UPLOAD_S3_ACCESS_KEY_ID.")
+
+    @field_validator("upload_store_url")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "gridfs:" and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]+)?", value):
+            raise ValueError("must be gridfs: or s3://<bucket>[/<prefix>]")
+        return value
+
+
 _HTTP_URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.ASCII)
 
 FLICKR_URLS = {

@@ -1,5 +1,6 @@
 """What the executor speaks of."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -41,6 +42,28 @@ class FlickrReply:
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A photo or video on its way to Flickr: exactly ``size`` bytes, in pieces of at most a few MiB.
+
+    ``filename`` is printable ASCII without quotes: Flickr answers 401 to any other (sybrenstuvel/flickrapi#53). It is
+    Flickr's title where none is given.
+    """
+
+    size: int
+    filename: str
+    content_type: str
+    chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class UploadCall:
+    """One upload or replacement: its text fields, all of which are signed, and the photo, which isn't."""
+
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
+    photo: Photo
+
+
+@dataclass(frozen=True)
 class CachedReply:
     """An answer kept from before, as compact JSON text with its HTTP status."""
 
@@ -73,9 +96,13 @@ class WaitForTurn:
 
 @dataclass(frozen=True)
 class Taken:
-    """The claim is ours. ``doubtful``: an executor that died may have made this call already."""
+    """The claim is ours. ``doubtful``: an executor that died may have made this call already.
+
+    ``owner`` names this taking, for whoever has to renew it.
+    """
 
     doubtful: bool
+    owner: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What the use cases need from outside."""
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from flickrhub_common.contracts import JobRequested, Message, Reservation
@@ -14,6 +16,8 @@ from flickrhub_executor.models import (
     Go,
     Held,
     Outcome,
+    Photo,
+    UploadCall,
     WaitForTurn,
 )
 
@@ -54,6 +58,29 @@ class Flickr(Protocol):
         ...
 
 
+class Photos(Protocol):
+    """Where the bytes of uploads come from."""
+
+    def open(self, params: Mapping[str, Any]) -> AbstractAsyncContextManager[Photo]:
+        """The photo that ``photo_url`` or ``photo_ref`` of the params names, ready to be read, not yet looked at.
+
+        Raises TransientFailure or PermanentFailure when it isn't to be had, also from its chunks; and Unavailable.
+        """
+        ...
+
+
+class Uploads(Protocol):
+    """Flickr's upload endpoint, or its replace endpoint."""
+
+    async def send(self, call: UploadCall, credentials: Credentials, *, before_end: Callable[[], None]) -> FlickrReply:
+        """Send one signed upload; ``before_end`` is called before its last bytes go out, and may raise to stop it.
+
+        Raises what the photo's chunks or ``before_end`` raise, as it is; TransientFailure when no answer came, which
+        is doubtful only if every byte had been sent.
+        """
+        ...
+
+
 class Cache(Protocol):
     """Answers kept from before."""
 
@@ -83,6 +110,10 @@ class Claims(Protocol):
 
     async def take(self, job: JobRequested) -> Claim:
         """Claim a job's attempt before the call. Raises Unavailable."""
+        ...
+
+    async def renew(self, job: JobRequested, *, owner: str) -> bool:
+        """Hold a claim for another lease; False if it isn't ours any more. Raises Unavailable."""
         ...
 
     async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:

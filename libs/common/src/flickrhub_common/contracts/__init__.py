@@ -14,6 +14,7 @@ from flickrhub_common.contracts.jobs import (
     JobRequested,
     JobRetrying,
     Reservation,
+    UploadProgress,
 )
 from flickrhub_common.contracts.tokens import TokenRejected, TokenReplaced, TokenRevoked
 
@@ -31,5 +32,6 @@ __all__ = [
     "TokenRejected",
     "TokenReplaced",
     "TokenRevoked",
+    "UploadProgress",
     "queue_of",
 ]

@@ -17,6 +17,20 @@ class Reservation(BaseModel):
     at: float = Field(description="Unix seconds by the clock of Redis.")
 
 
+class UploadProgress(BaseModel):
+    """How far an upload or replacement has come: what its next message has to do, and in which order they follow."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    step: Literal["send", "look", "poll"] = Field(
+        default="send", description="Send the photo, look whether a lost attempt left it at Flickr, or poll its ticket."
+    )
+    sequence: int = Field(ge=1, description="Number of this message among the job's, from 1; grows with every one.")
+    asked: int = Field(default=0, ge=0, description="How often this step has asked Flickr already.")
+    ticket: str | None = Field(default=None, description="Flickr's ticket of an asynchronous upload; any text.")
+    dedup: bool = Field(default=True, description="Whether Flickr is to refuse a photo it has already.")
+
+
 class JobRequested(Message):
     """Sent by the gateway (and, while a job waits or is retried, by the executor to itself); read by the executor."""
 
@@ -33,6 +47,12 @@ class JobRequested(Message):
     attempt: int = Field(default=1, ge=1, description="The attempt this message asks for, from 1.")
     reservation: Reservation | None = None
     doubtful: bool = Field(default=False, description="An earlier attempt may have had its effect without our knowing.")
+    progress: UploadProgress | None = Field(default=None, description="Of an upload or replacement under way.")
+
+    @property
+    def sequence(self) -> int:
+        """Orders the messages of one job: a claim lets none go back behind a later one."""
+        return self.attempt if self.progress is None else self.progress.sequence
 
 
 class JobEvent(Message):

@@ -1,0 +1,54 @@
+"""Where photos wait between the client who hands them over and the executor who sends them (docs/adr/0014-photo-store.md).
+
+The gateway writes and deletes, executors read; messages carry only the reference. Two adapters: ``gridfs_store`` in the
+MongoDB that is there, ``s3_store`` in any S3. Neither ever holds more than a few MiB of a photo in memory.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class PhotoNotStored(LookupError):
+    """There is nothing under this reference: never finished, expired, or deleted after its job succeeded."""
+
+
+@dataclass(frozen=True)
+class OpenPhoto:
+    """A stored photo being read: its size in bytes, and its bytes, in pieces of at most a few MiB."""
+
+    size: int
+    chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+class PhotoStore(Protocol):
+    """Keeps photos under references of the hub's own making (UUIDs). Every call raises Unavailable("photo_store")."""
+
+    async def put(self, ref: str, chunks: AsyncIterator[bytes], *, content_type: str) -> int:
+        """Store a photo piece by piece; its size in bytes, when it is durable.
+
+        Whatever ends it early (an error of ``chunks``, a cancellation) leaves nothing to be found under ``ref``; what
+        the death of the process leaves goes with ``delete``.
+        """
+        ...
+
+    async def find(self, ref: str) -> int | None:
+        """The size of a finished photo in bytes; None if there is none."""
+        ...
+
+    def open(self, ref: str) -> AbstractAsyncContextManager[OpenPhoto]:
+        """Read a finished photo. Raises PhotoNotStored."""
+        ...
+
+    async def delete(self, ref: str) -> None:
+        """Remove a photo, finished or not; harmless when there is none."""
+        ...
+
+    async def presign(self, ref: str, *, seconds: float) -> str | None:
+        """A URL to which a client may PUT the photo itself, for so long; None where that isn't possible."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the store answers."""
+        ...
