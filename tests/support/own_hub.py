@@ -105,6 +105,7 @@ def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
         "MOCK_FLICKR": "true",
         "FLICKR_SIM_URL": needed("SIM_URL"),
         "CALLBACK_ALLOW_CIDRS": "127.0.0.0/8",
+        "UPLOAD_ALLOW_CIDRS": "127.0.0.0/8",
         "LOG_FORMAT": "json",
     }
     kept = {name: value for name, value in necessary.items() if f"{name}_FILE" not in settings}

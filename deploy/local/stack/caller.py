@@ -37,7 +37,7 @@ SETTING_PREFIXES = (
         "SWEEP_",
         "CONNECTION_",
     ),
-    *("SHUTDOWN_", "RABBIT_", "MONGO_", "REDIS_", "SIM_", "AUTH_", "EXECUTOR_", "NOTIFIER_", "RATE_"),
+    *("SHUTDOWN_", "RABBIT_", "MONGO_", "REDIS_", "SIM_", "AUTH_", "EXECUTOR_", "NOTIFIER_", "RATE_", "UPLOAD_"),
 )
 
 

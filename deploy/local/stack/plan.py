@@ -120,8 +120,10 @@ def _without_management(urls: Mapping[str, str]) -> dict[str, str]:
 
 def needs(process: str) -> tuple[str, ...]:
     """Which of the handed-out variables a service gets."""
-    if process.startswith("executor-"):
+    if process == "executor-rest":
         return ("RABBIT_URL", "REDIS_URL", "INTERNAL_API_TOKEN")
+    if process.startswith("executor-"):  # they read the photos that wait in MongoDB
+        return ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN")
     if process == "notifier":
         return ("RABBIT_URL", "MONGO_URL", "ENCRYPTION_KEYS")
     return caller.HANDED_OUT

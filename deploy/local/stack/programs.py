@@ -12,7 +12,13 @@ from deploy.local.stack.credentials import Credentials
 from deploy.local.stack.places import Places, write_private
 from deploy.local.stack.plan import PORT_OF, Plan, needs
 
-SERVICE_DEFAULTS = {"SERVICE_ENV": "local", "MOCK_FLICKR": "true", "CALLBACK_ALLOW_CIDRS": "127.0.0.0/8,::1/128"}
+LOOPBACK = "127.0.0.0/8,::1/128"
+SERVICE_DEFAULTS = {
+    "SERVICE_ENV": "local",
+    "MOCK_FLICKR": "true",
+    "CALLBACK_ALLOW_CIDRS": LOOPBACK,
+    "UPLOAD_ALLOW_CIDRS": LOOPBACK,
+}
 
 
 @dataclass(frozen=True)
