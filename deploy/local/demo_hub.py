@@ -39,6 +39,23 @@ class Hub:
         match = {"kind": "rest", "api_key": api_key, "method": method}
         self._ask("POST", f"{self._simulator}/_sim/faults", json={"match": match, **fault})
 
+    def lose_the_answer_of_an_upload(self, api_key: str) -> None:
+        """Have the simulated Flickr store the next photo of this app, and cut the connection instead of answering."""
+        match = {"kind": "upload", "api_key": api_key}
+        self._ask("POST", f"{self._simulator}/_sim/faults", json={"match": match, "times": 1, "drop": "after"})
+
+    def hand_over(self, photo: bytes, *, user_id: str, filename: str) -> dict[str, Any]:
+        """Give the gateway a photo; what it says of it."""
+        files = {"photo": (filename, photo, "image/jpeg")}
+        reply = self._ask("POST", f"{self._gateway}/api/v1/uploads", data={"user_id": user_id}, files=files)
+        data: dict[str, Any] = reply.json()["data"]
+        return data
+
+    def photos_at_flickr(self, *, sha256: str) -> list[dict[str, Any]]:
+        """The uploaded photos with these bytes that the simulated Flickr has."""
+        photos = self._ask("GET", f"{self._simulator}/_sim/photos", params={"uploaded": "true"}).json()
+        return [photo for photo in photos if photo["sha256"] == sha256]
+
     def press_the_button(self, authorize_url: str) -> str:
         """What the account's owner does on Flickr's page; the code it shows."""
         found = _VERIFIER.search(self._ask("POST", authorize_url).text)

@@ -1,8 +1,10 @@
 """The steps of the demo, in order."""
 
 import base64
+import hashlib
 import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from deploy.local.demo_hub import Hub, dead_letters_of, hub
@@ -10,6 +12,8 @@ from deploy.local.demo_receiver import Receiver, listening
 from deploy.local.demo_screen import Screen, StepFailed
 
 SEARCH, REFUSED_ONCE, HOPELESS = "flickr.photos.search", "flickr.test.login", "flickr.test.null"
+UPLOAD = "the upload"
+PHOTO = Path(__file__).with_name("demo_photo.jpg")
 PATIENCE_SECONDS = 30.0
 
 
@@ -43,6 +47,7 @@ class _Walk:
         search = self._enqueue(SEARCH, "a job", {"text": "harbour", "per_page": 5})
         refused = self._enqueue(REFUSED_ONCE, "a call that Flickr will refuse at first, with its error 105", {})
         hopeless = self._enqueue(HOPELESS, "a call that Flickr will refuse every time", {})
+        sha256, upload = self._upload(api_key)
         self._follow(search, SEARCH, expected=[["queued", "completed"], ["completed"]])
         self._follow(refused, REFUSED_ONCE, expected=[["queued", "retrying", "completed"]])
         self._verify(search, SEARCH, state="completed")
@@ -50,6 +55,9 @@ class _Walk:
         self._follow(hopeless, HOPELESS, expected=[["queued", "retrying", "failed"]])
         self._show_dead_letter(hopeless)
         self._verify(hopeless, HOPELESS, state="failed")
+        photo_id = self._follow(upload, UPLOAD, expected=[["queued", "retrying", "completed"]])
+        self._find_photo(photo_id, sha256)
+        self._verify(upload, UPLOAD, state="completed")
 
     def _connect(self) -> str:
         """The OAuth walk, out of band: Flickr shows a code, the user types it in. Returns the app's key."""
@@ -68,9 +76,32 @@ class _Walk:
             tell(f"user_id {self._user_id}")
         return app["api_key"]
 
-    def _enqueue(self, method: str, what: str, params: dict[str, Any]) -> str:
+    def _upload(self, api_key: str) -> tuple[str, str]:
+        """Hand a photo over and enqueue its upload, whose answer gets lost; the photo's sha256 and the job's id."""
+        photo = _stamped(PHOTO.read_bytes())
+        sha256 = hashlib.sha256(photo).hexdigest()
+        with self._screen.step(f"Handed over a photograph of {len(photo):,} bytes") as tell:
+            given = self._hub.hand_over(photo, user_id=self._user_id, filename="harbour at dusk.jpg")
+            if (given["bytes"], given["sha256"]) != (len(photo), sha256):
+                raise StepFailed(f"the gateway received something else: {given}")
+            tell(f"photo_ref {given['photo_ref']}")
+        self._hub.lose_the_answer_of_an_upload(api_key)
+        params = {"photo_ref": given["photo_ref"], "title": "Harbour at dusk", "tags": ["harbour", "blue hour"]}
+        what = "while Flickr will store the photo and lose its answer"
+        return sha256, self._enqueue(UPLOAD, what, params, target="upload")
+
+    def _find_photo(self, photo_id: str, sha256: str) -> None:
+        with self._screen.step("Found the photograph at Flickr, once") as tell:
+            found = self._hub.photos_at_flickr(sha256=sha256)
+            if [photo["id"] for photo in found] != [photo_id]:
+                raise StepFailed(f"Flickr has {len(found)} photos with these bytes, the job says {photo_id}")
+            tell(f"photo {photo_id}, “{found[0]['title']}”")
+            tell(f"sha256: {sha256}, as handed over")
+
+    def _enqueue(self, method: str, what: str, params: dict[str, Any], *, target: str = "rest") -> str:
         with self._screen.step(f"Enqueued {method}, {what}") as tell:
-            body = {"method": method, "params": params, "user_id": self._user_id, "meta": {"demo": method}}
+            call = {"method": method} if target == "rest" else {"target": target}
+            body = {**call, "params": params, "user_id": self._user_id, "meta": {"demo": method}}
             callback = {"callback_url": self._receiver.url, "callback_secret": self._secret}
             job_id: str = self._hub.post("/flickr/rest", body | callback)["job_id"]
             self._followed[job_id] = self._followers.submit(
@@ -79,13 +110,16 @@ class _Walk:
             tell(f"202, job {job_id}")
         return job_id
 
-    def _follow(self, job_id: str, method: str, *, expected: list[list[str]]) -> None:
+    def _follow(self, job_id: str, method: str, *, expected: list[list[str]]) -> str:
+        """Tell how a job went; the id of the photo it uploaded, if it did."""
         with self._screen.step(f"Followed {method}") as tell:
             states, data = self._followed[job_id].result()
             if states not in expected:
                 reason = f" ({data['failedReason']})" if data["failedReason"] else ""
                 raise StepFailed(f"the job went {' → '.join(states)}{reason}, not {' → '.join(expected[0])}")
             tell(f"{' → '.join(states)}; {_told(data)}")
+        flickr = (data["returnvalue"] or {}).get("flickr", {})
+        return str(flickr.get("photoid", {}).get("_content", ""))
 
     def _verify(self, job_id: str, method: str, *, state: str) -> None:
         with self._screen.step(f"Received the callback of {method}") as tell:
@@ -105,6 +139,12 @@ class _Walk:
             tell(f"trace_id: {headers['trace_id']}")
 
 
+def _stamped(jpeg: bytes) -> bytes:
+    """The photo with a comment of this run's own inside, so that every demo uploads one that Flickr hasn't seen."""
+    comment = f"FlickrHub demo {secrets.token_hex(8)}".encode()
+    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
+
+
 def _attempts(count: int) -> str:
     return "1 attempt" if count == 1 else f"{count} attempts"
 
@@ -114,6 +154,8 @@ def _told(data: dict[str, Any]) -> str:
     if data["state"] == "failed":
         return str(data["failedReason"])
     flickr = data["returnvalue"]["flickr"]
+    if "photoid" in flickr:
+        return f"photo {flickr['photoid']['_content']}"
     if "photos" in flickr:
         return f"{len(flickr['photos']['photo'])} of {flickr['photos']['total']} photos"
     return f"Flickr says hello to {flickr['user']['username']['_content']}"
