@@ -10,7 +10,7 @@ import httpx2
 from tests.support.waiting import eventually
 
 ENDED = frozenset({"completed", "failed"})
-_VERIFIER = re.compile(r'id="oauth_verifier"[^>]*>\s*([^<\s]+)\s*<')
+VERIFIER = re.compile(r'id="oauth_verifier"[^>]*>\s*([^<\s]+)\s*<')
 
 
 class FlickrHub:
@@ -52,7 +52,7 @@ class FlickrHub:
     async def approve(self, authorize_url: str, *, account: str | None = None) -> str:
         """Press the button of the simulator's authorize page (oob); the verifier it shows."""
         page = (await self.http.post(authorize_url, data={"account": account} if account else None)).text
-        shown = _VERIFIER.search(page)
+        shown = VERIFIER.search(page)
         assert shown, f"no verifier in the simulator's page: {page[:500]}"
         return shown[1]
 
