@@ -1,7 +1,8 @@
-"""Where photos wait between the client who hands them over and the executor who sends them (docs/adr/0014-photo-store.md).
+"""Where photos wait between the client who hands them over and the executor who sends them.
 
 The gateway writes and deletes, executors read; messages carry only the reference. Two adapters: ``gridfs_store`` in the
-MongoDB that is there, ``s3_store`` in any S3. Neither ever holds more than a few MiB of a photo in memory.
+MongoDB that is there, ``s3_store`` in any S3. Neither ever holds more than a few MiB of a photo in memory. See
+docs/adr/0014-photo-store.md.
 """
 
 from collections.abc import AsyncIterator

@@ -2,5 +2,6 @@
 
 from flickrhub_common.testing.clock import FakeClock
 from flickrhub_common.testing.messaging import FakeMessaging, Sent
+from flickrhub_common.testing.photo_store import FakePhotoStore
 
-__all__ = ["FakeClock", "FakeMessaging", "Sent"]
+__all__ = ["FakeClock", "FakeMessaging", "FakePhotoStore", "Sent"]
