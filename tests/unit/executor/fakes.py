@@ -24,7 +24,8 @@ from flickrhub_executor.models import (
     Taken,
     WaitForTurn,
 )
-from flickrhub_executor.usecases.execute_job import ExecuteJob, RetryRules
+from flickrhub_executor.usecases.attempts import RetryRules
+from flickrhub_executor.usecases.execute_job import ExecuteJob
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 LEASE = 25.0

@@ -24,7 +24,8 @@ from flickrhub_executor.adapters.redis_claims import RedisClaims
 from flickrhub_executor.adapters.redis_limits import RedisLimits
 from flickrhub_executor.handlers.queue import subscribe
 from flickrhub_executor.settings import ExecutorSettings
-from flickrhub_executor.usecases.execute_job import ExecuteJob, RetryRules
+from flickrhub_executor.usecases.attempts import RetryRules
+from flickrhub_executor.usecases.execute_job import ExecuteJob
 from flickrhub_executor.usecases.forget_token import ForgetToken
 from flickrhub_executor.usecases.give_up_job import GiveUpJob
 from flickrhub_executor.usecases.refuse_target import RefuseTarget

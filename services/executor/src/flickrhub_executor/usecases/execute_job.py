@@ -4,41 +4,21 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from flickrhub_common.clock import Clock
-from flickrhub_common.contracts import JobRequested, queue_of
-from flickrhub_common.errors import TokenNotFound, Unavailable
+from flickrhub_common.contracts import JobRequested
+from flickrhub_common.errors import Unavailable
 from flickrhub_common.json_text import dump
 from flickrhub_common.logs import logger
-from flickrhub_common.retry import Backoff
-from flickrhub_executor.errors import AttemptsExhausted, CallFailed, OutcomeUnknown, PermanentFailure
+from flickrhub_executor.errors import CallFailed, OutcomeUnknown, PermanentFailure
 from flickrhub_executor.methods import NOT_REPEATABLE, is_cacheable, is_write
-from flickrhub_executor.models import (
-    CachedReply,
-    CacheKey,
-    Concluded,
-    Credentials,
-    FlickrCall,
-    Held,
-    Superseded,
-    Taken,
-    WaitForTurn,
-    json_params,
-)
+from flickrhub_executor.models import CachedReply, CacheKey, Credentials, FlickrCall, json_params
 from flickrhub_executor.ports import Cache, Claims, Flickr, Limits, Messages, Tokens
+from flickrhub_executor.usecases.attempts import Attempts, RetryRules, exhausted
 from flickrhub_executor.usecases.judge_reply import judge
-from flickrhub_executor.usecases.report_outcome import ReportOutcome, completed, failed, retrying
+from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 log = logger(__name__)
-
-
-@dataclass(frozen=True)
-class RetryRules:
-    """How often a job is tried and how long is waited in between."""
-
-    max_attempts: int
-    backoff: Backoff
 
 
 class ExecuteJob:
@@ -59,49 +39,44 @@ class ExecuteJob:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._messages = messages
-        self._tokens = tokens
         self._flickr = flickr
         self._cache = cache
-        self._limits = limits
-        self._claims = claims
         self._report = report
         self._rules = rules
-        self._clock = clock
-        self._pause = pause
         self._chance = chance
+        self._attempts = Attempts(
+            messages=messages,
+            tokens=tokens,
+            limits=limits,
+            claims=claims,
+            report=report,
+            rules=rules,
+            clock=clock,
+            pause=pause,
+        )
 
     async def __call__(self, job: JobRequested) -> None:
         """Returns when what follows is stored and confirmed; Unavailable means that nothing was done yet."""
         if job.method is None:
-            await self._end(job, PermanentFailure("The job names no method.", code="ERR_INVALID_REQUEST"))
+            failure = PermanentFailure("The job names no method.", code="ERR_INVALID_REQUEST")
+            await self._attempts.fail(job, failure)
             return
         try:
-            credentials = await self._tokens.lend(job.user_id)
-        except TokenNotFound as error:
-            gone = PermanentFailure("The Flickr account isn't connected.", code=error.code)
-            gone.__cause__ = error
-            await self._end(job, gone)
+            credentials = await self._attempts.lend(job)
+        except PermanentFailure as failure:
+            await self._attempts.fail(job, failure)
             return
         await self._with_token(job, job.method, credentials)
 
     async def _with_token(self, job: JobRequested, method: str, credentials: Credentials) -> None:
         key, cached = await self._find_cached(job, method)
-        if cached is None:
-            turn = await self._limits.admit(
-                user_id=job.user_id, api_key=credentials.api_key, reservation=job.reservation
-            )
-            if isinstance(turn, WaitForTurn):
-                waiting = job.model_copy(update={"reservation": turn.reservation})
-                await self._messages.send_later(waiting, queue=queue_of(job.target), seconds=turn.seconds)
-                return
-            await self._pause(turn.seconds)
+        if cached is None and not await self._attempts.has_turn(job, credentials):
+            return
         claimed = await self._claim(job, method)
         if claimed is None:
             return
         if cached is not None:
-            now = self._clock.now()
-            await self._report(claimed, completed(claimed, cached, self._rules.max_attempts, now, from_cache=True))
+            await self._attempts.complete(claimed, cached, from_cache=True)
             return
         await self._attempt(claimed, method, credentials, key)
 
@@ -113,26 +88,17 @@ class ExecuteJob:
 
     async def _claim(self, job: JobRequested, method: str) -> JobRequested | None:
         """The job if this copy of the message is the one to make the call; None if what it needs has been done."""
-        claim = await self._claims.take(job)
-        match claim:
-            case Taken(doubtful):
-                return await self._after_death(job, method) if doubtful and is_write(method) else job
-            case Concluded():
-                await self._report.tell(job, claim)
-            case Held(seconds):
-                await self._report.look_again(job, seconds=seconds)
-            case Superseded(retry, due):
-                if retry is not None:
-                    wait = max(0.0, due - self._clock.now().timestamp())
-                    await self._messages.send_later(retry, queue=queue_of(job.target), seconds=wait)
-        return None
+        taken = await self._attempts.take(job)
+        if taken is None:
+            return None
+        return await self._after_death(job, method) if taken.doubtful and is_write(method) else job
 
     async def _after_death(self, job: JobRequested, method: str) -> JobRequested | None:
         """After a death in the middle of a write: its effect may be there, unseen."""
         if self._cache is not None:
             await self._cache.make_stale(job.user_id)
         if method in NOT_REPEATABLE:
-            await self._end(job, _unknown(None))
+            await self._attempts.fail(job, _unknown(None))
             return None
         return job.model_copy(update={"doubtful": True})
 
@@ -146,8 +112,7 @@ class ExecuteJob:
             return
         answer = CachedReply(success.flickr, reply.status)
         await self._update_cache(job, method, key, answer)
-        outcome = completed(job, answer, self._rules.max_attempts, self._clock.now(), duration_ms=reply.duration_ms)
-        await self._report(job, outcome)
+        await self._attempts.complete(job, answer, duration_ms=reply.duration_ms)
 
     async def _update_cache(self, job: JobRequested, method: str, key: CacheKey | None, answer: CachedReply) -> None:
         """Keep a read, make reads stale after a write. The answer is there: lacking Redis must not repeat the call."""
@@ -168,11 +133,11 @@ class ExecuteJob:
         if failure.token_dead:
             await self._report.token_dead(job, credentials, failure)
         if not failure.retryable:
-            await self._end(job, failure)
+            await self._attempts.fail(job, failure)
         elif doubtful and method in NOT_REPEATABLE:
-            await self._end(job, _unknown(failure))
+            await self._attempts.fail(job, _unknown(failure))
         elif job.attempt >= self._rules.max_attempts:
-            await self._end(job, _exhausted(failure, job.attempt))
+            await self._attempts.fail(job, exhausted(failure, job.attempt))
         else:
             await self._try_again(job, failure, doubtful=doubtful)
 
@@ -181,15 +146,7 @@ class ExecuteJob:
         retry = job.model_copy(
             update={"attempt": job.attempt + 1, "reservation": None, "doubtful": job.doubtful or doubtful}
         )
-        now = self._clock.now()
-        if not await self._claims.give_up_attempt(job, retry, due=now.timestamp() + wait):
-            return
-        await self._messages.send_event(retrying(job, failure, self._rules.max_attempts, now, wait))
-        await self._messages.send_later(retry, queue=queue_of(job.target), seconds=wait)
-        log.info("job_retrying", attempt=job.attempt, reason=failure.message, seconds=round(wait, 3))
-
-    async def _end(self, job: JobRequested, failure: CallFailed) -> None:
-        await self._report(job, failed(job, failure, self._rules.max_attempts, self._clock.now()))
+        await self._attempts.go_on(job, retry, seconds=wait, failure=failure)
 
 
 def _unknown(cause: CallFailed | None) -> OutcomeUnknown:
@@ -198,12 +155,4 @@ def _unknown(cause: CallFailed | None) -> OutcomeUnknown:
         code="ERR_OUTCOME_UNKNOWN",
     )
     error.__cause__ = cause
-    return error
-
-
-def _exhausted(last: CallFailed, attempts: int) -> AttemptsExhausted:
-    times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    outline = f"Gave up after {times}"
-    error = AttemptsExhausted(f"{outline}: {last.message}", code=last.code, outline=outline)
-    error.__cause__ = last
     return error
