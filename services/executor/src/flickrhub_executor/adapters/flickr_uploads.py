@@ -141,17 +141,15 @@ def _head(call: UploadCall, boundary: str) -> bytes:
 
 async def _put_together(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The head and the chunks in pieces worth a write: small ones joined, large ones as they are or cut."""
-    parts, size = [head], len(head)
+    joined = bytearray(head)
     async for chunk in chunks:
-        if size + len(chunk) > PIECE_BYTES:
-            if parts:
-                yield b"".join(parts)
-            parts, size = [], 0
-        if len(chunk) > PIECE_BYTES:
+        if joined and len(joined) + len(chunk) > PIECE_BYTES:
+            yield bytes(joined)
+            joined = bytearray()
+        if len(chunk) <= PIECE_BYTES:
+            joined += chunk
+        else:
             for at in range(0, len(chunk), LARGEST_BYTES):
                 yield chunk[at : at + LARGEST_BYTES]
-        elif chunk:
-            parts.append(chunk)
-            size += len(chunk)
-    if parts:
-        yield b"".join(parts)
+    if joined:
+        yield bytes(joined)
