@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -10,11 +11,15 @@ from oauthlib.oauth1 import SIGNATURE_TYPE_AUTH_HEADER, Client
 
 from flickr_sim.app import create_app
 from flickr_sim.credentials import AccessToken
+from flickr_sim.images import jpeg
 from flickr_sim.settings import DEMO_API_KEY, DEMO_API_SECRET
 from flickr_sim.simulator import Simulator
 
 BASE = "http://sim.test"
 FORM = "application/x-www-form-urlencoded"
+BOUNDARY = b"the-boundary-of-tests"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+JPEG = jpeg("of the tests")
 
 
 class Clock:
@@ -61,6 +66,35 @@ class Caller:
         url, headers, body = client.sign(BASE + path, "POST", body=urlencode(fields), headers={"Content-Type": FORM})
         return await self.http.post(url, headers=headers, content=body)
 
+    async def upload(
+        self,
+        token: AccessToken | None,
+        body: bytes = JPEG,
+        /,
+        *,
+        kind: str = "upload/",
+        filename: str = "a.jpg",
+        **fields: str,
+    ) -> httpx2.Response:
+        """Send a photo, its fields signed; without a token nothing is signed."""
+        return await self.send(token, multipart(*fields.items(), (filename, body)), fields, kind=kind)
+
+    async def send(
+        self,
+        token: AccessToken | None,
+        content: bytes | AsyncIterator[bytes],
+        fields: dict[str, str],
+        *,
+        kind: str = "upload/",
+    ) -> httpx2.Response:
+        """Send any body to where photos are taken, with a signature over `fields`."""
+        url, headers = f"{BASE}/services/{kind}", {}
+        if token is not None:
+            url, headers, _ = self.client(token).sign(
+                url, "POST", body=urlencode(fields), headers={"Content-Type": FORM}
+            )
+        return await self.http.post(url, content=content, headers=headers | {"Content-Type": MULTIPART})
+
     async def rest(
         self, method: str, token: AccessToken | None = None, /, *, verb: str = "POST", **fields: str
     ) -> httpx2.Response:
@@ -91,6 +125,18 @@ class Caller:
         token = parsed((await self.signed("/services/oauth/request_token", {}, client=client)).text)
         form = {"oauth_token": token["oauth_token"], "perms": "write", **fields}
         return token, await self.http.post("/services/oauth/authorize", data=form)
+
+
+def multipart(*parts: tuple[str, str | bytes], field: str = "photo") -> bytes:
+    """Write a multipart body: text is a field of that name, bytes are a file of that file name."""
+    body = b""
+    for name, value in parts:
+        if isinstance(value, str):
+            head, data = f'name="{name}"', value.encode()
+        else:
+            head, data = f'name="{field}"; filename="{name}"\r\nContent-Type: image/jpeg', value
+        body += b"--%s\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (BOUNDARY, head.encode(), data)
+    return body + b"--%s--\r\n" % BOUNDARY
 
 
 def simulator_person(simulator: Simulator, account: str | None) -> str:

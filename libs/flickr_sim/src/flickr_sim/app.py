@@ -9,17 +9,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from flickr_sim.answers import Answer
 from flickr_sim.authorize import authorize
 from flickr_sim.control import control_api, refuse_input
-from flickr_sim.endpoint import Endpoint, UnreadEndpoint
-from flickr_sim.errors import NotSimulated
+from flickr_sim.endpoint import Endpoint, UploadEndpoint
 from flickr_sim.handshake import access_token, request_token
 from flickr_sim.images import image
-from flickr_sim.incoming import Incoming
 from flickr_sim.rest import Rest
 from flickr_sim.settings import Settings
 from flickr_sim.simulator import Simulator
+from flickr_sim.uploads import Uploads
 
 BOTH = ("GET", "POST")
 
@@ -55,14 +53,11 @@ def _flickr_routes(simulator: Simulator) -> list[Route]:
     for step in (request_token, authorize, access_token):
         endpoint = Endpoint(simulator, kind="oauth", answer_of=partial(step, simulator), verbs=BOTH)
         routes.append(Route(f"/services/oauth/{step.__name__}", endpoint))
-    for kind in ("upload", "replace"):
-        unready = UnreadEndpoint(simulator, kind=kind, answer_of=partial(_not_yet, kind), verbs=("POST",))
-        routes += [Route(f"/services/{kind}/", unready), Route(f"/services/{kind}", unready)]
+    uploads = Uploads(simulator)
+    for kind, answer_of in (("upload", uploads.upload), ("replace", uploads.replace)):
+        taking = UploadEndpoint(simulator, kind=kind, answer_of=answer_of, verbs=("POST",))
+        routes += [Route(f"/services/{kind}/", taking), Route(f"/services/{kind}", taking)]
     return routes
-
-
-def _not_yet(kind: str, _incoming: Incoming) -> Answer:
-    raise NotSimulated(f"/services/{kind} yet")
 
 
 class ImageHost:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from flickr_sim.incoming import Incoming
+from flickr_sim.incoming import PHOTO_KINDS, Incoming, ReceivedPhoto
 
 CALLS_KEPT = 200_000
 CHARACTERS_KEPT = 64_000_000  # all kept parameters together, so that huge calls can't fill the memory
@@ -18,7 +18,7 @@ class Call:
 
     `n` counts from 1; `at` is when it arrived (seconds since the epoch); `method` is Flickr's method name, or the
     step of the OAuth walk; `status` is the HTTP status answered, None while there is none and for ever when the
-    connection was cut.
+    connection was cut. `photo` is the file of an upload, of which size and hash are shown.
     """
 
     n: int
@@ -29,6 +29,7 @@ class Call:
     api_key: str | None
     oauth_token: str | None
     params: dict[str, str]
+    photo: ReceivedPhoto | None = None
     status: int | None = None
     size: int = 0
 
@@ -44,7 +45,14 @@ class Call:
             "oauth_token": self.oauth_token,
             "params": self.params,
             "status": self.status,
+            **self._photo_members(),
         }
+
+    def _photo_members(self) -> dict[str, Any]:
+        if self.kind not in PHOTO_KINDS:
+            return {}
+        photo = self.photo
+        return {"bytes": photo.size if photo else None, "sha256": photo.sha256 if photo else None}
 
 
 class CallLog:
@@ -74,6 +82,7 @@ class CallLog:
             api_key=incoming.api_key,
             oauth_token=incoming.oauth.get("oauth_token"),
             params=incoming.fields,
+            photo=incoming.photo,
             size=size,
         )
         self._calls.append(call)

@@ -13,6 +13,7 @@ from flickr_sim.credentials import App
 from flickr_sim.faults import Fault
 from flickr_sim.settings import HEX_KEY, HEX_SECRET
 from flickr_sim.simulator import Simulator
+from flickr_sim.tickets import TicketOrder
 from flickr_sim.world.models import Photo
 
 
@@ -23,6 +24,14 @@ class AppIn(BaseModel):
 
     api_key: Annotated[str, Field(pattern=HEX_KEY, description="32 hex digits")]
     api_secret: Annotated[str, Field(pattern=HEX_SECRET, description="16 hex digits")]
+
+
+class SearchDelay(BaseModel):
+    """How late the search index is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lag_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class AsciiJSON(JSONResponse):
@@ -46,6 +55,7 @@ def control_api(simulator: Simulator) -> APIRouter:
     api = APIRouter(prefix="/_sim", tags=["control"])
     _add_state_routes(api, simulator)
     _add_fault_routes(api, simulator)
+    _add_upload_routes(api, simulator)
 
     @api.post("/apps", status_code=201)
     async def register_app(app: AppIn) -> dict[str, str]:
@@ -69,9 +79,17 @@ def _add_state_routes(api: APIRouter, simulator: Simulator) -> None:
         return AsciiJSON([call.as_json() for call in simulator.calls.after(after)])
 
     @api.get("/photos")
-    async def photos() -> AsciiJSON:
-        """List all photos, oldest first."""
-        return AsciiJSON([_photo(photo) for photo in simulator.world.photos.values()])
+    async def photos(owner: str | None = None, uploaded: bool = False) -> AsciiJSON:
+        """List all photos, oldest first: of one person (NSID, username or alias), or only those that were sent here."""
+        person = simulator.world.person(owner) if owner is not None else None
+        return AsciiJSON(
+            [
+                _photo(photo)
+                for photo in simulator.world.photos.values()
+                if (owner is None or (person is not None and photo.owner == person.nsid))
+                and (photo.file is not None or not uploaded)
+            ]
+        )
 
     @api.delete("/state", status_code=204)
     async def start_afresh() -> None:
@@ -97,6 +115,20 @@ def _add_fault_routes(api: APIRouter, simulator: Simulator) -> None:
         simulator.faults.reset()
 
 
+def _add_upload_routes(api: APIRouter, simulator: Simulator) -> None:
+    @api.post("/tickets", status_code=201)
+    async def order_tickets(order: TicketOrder) -> AsciiJSON:
+        """Say how the next tickets of asynchronous uploads go."""
+        simulator.tickets.give(order)
+        return AsciiJSON(order.model_dump(), status_code=201)
+
+    @api.post("/search")
+    async def delay_search(delay: SearchDelay) -> AsciiJSON:
+        """Say how late flickr.photos.search shows an uploaded photo, from now on and for those that are there."""
+        simulator.world.rules.search_lag_seconds = delay.lag_seconds
+        return AsciiJSON(delay.model_dump())
+
+
 def _photo(photo: Photo) -> dict[str, Any]:
     return {
         "id": photo.id,
@@ -104,7 +136,7 @@ def _photo(photo: Photo) -> dict[str, Any]:
         "title": photo.title,
         "tags": [tag.raw for tag in photo.tags if not tag.machine],
         "machine_tags": [tag.raw for tag in photo.tags if tag.machine],
-        "bytes": len(images.jpeg(photo.id)),
-        "sha256": images.digest(photo.id),
+        "bytes": photo.file.size if photo.file else len(images.jpeg(photo.id)),
+        "sha256": photo.file.sha256 if photo.file else images.digest(photo.id),
         "replaced": photo.replaced,
     }

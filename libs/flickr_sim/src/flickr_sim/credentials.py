@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flickr_sim.journal import Journal
 
@@ -116,7 +117,7 @@ class Credentials:
         self.request_tokens = {}
         self.access_tokens = {}
 
-    def _remember(self, line: dict[str, str]) -> None:
+    def _remember(self, line: dict[str, Any]) -> None:
         if line["event"] == "app":
             self.apps[line["api_key"]] = App(line["api_key"], line["api_secret"])
         elif line["event"] == "access_token":

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from flickr_sim import formats, recorded
@@ -10,11 +12,10 @@ from flickr_sim.answers import OAUTH_TEXT, Answer, text
 from flickr_sim.calls import Call
 from flickr_sim.errors import ApiError, ConnectionCut, NotSimulated, OAuthProblem, Unreadable
 from flickr_sim.faults import Fault
-from flickr_sim.incoming import Incoming, drain, read_incoming
+from flickr_sim.incoming import Incoming, assembled, read_incoming
+from flickr_sim.receiving import receive_upload, swallow
 from flickr_sim.server import cut_connection
 from flickr_sim.simulator import Simulator
-
-UPLOAD_LIMIT = 1_100_000_000  # a little above Flickr's largest video
 
 AnswerOf = Callable[[Incoming], Answer]
 
@@ -66,7 +67,7 @@ class Endpoint:
         answer = replacement or own
         if answer is None:
             raise ConnectionCut
-        return answer
+        return replace(answer, stall_seconds=(fault.stall_ms or 0) / 1000)
 
     def _worked(self, incoming: Incoming) -> Answer:
         """Do the work, or say why not in the words of this kind of address."""
@@ -77,21 +78,29 @@ class Endpoint:
         except OAuthProblem as problem:
             return text(problem.status, problem.body, OAUTH_TEXT)
         except ApiError as error:
-            return formats.failure(incoming.fields, error)
+            return formats.failure(incoming.format_fields, error)
         except NotSimulated as error:
             return text(501, str(error))
         except Unreadable as error:
             return text(error.status, str(error))
 
 
-class UnreadEndpoint(Endpoint):
-    """An address whose body is taken in but not looked at: uploads, until they are simulated."""
+class UploadEndpoint(Endpoint):
+    """An address that takes photos: the body is taken in as a stream, and may be cut while it comes."""
 
     async def _read(self, scope: Scope, receive: Receive) -> Incoming:
-        await drain(receive, UPLOAD_LIMIT)
-        bodiless = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"content-type"]}
-        return await read_incoming(bodiless, _no_body, self._kind)
+        headers = Headers(scope=scope)
+        await self._cut_during(assembled(scope, self._kind, []), headers, receive)
+        pairs, photo = await receive_upload(headers, receive)
+        return assembled(scope, self._kind, pairs, photo)
 
-
-async def _no_body() -> dict[str, object]:
-    return {"type": "http.request", "body": b"", "more_body": False}
+    async def _cut_during(self, opening: Incoming, headers: Headers, receive: Receive) -> None:
+        """Cut the connection in the middle of the body if a fault wants it, knowing only query and header."""
+        fault = self._simulator.faults.take(opening, None, before_body=True)
+        if fault is None:
+            return
+        self._simulator.calls.record(opening)
+        await asyncio.sleep((fault.latency_ms or 0) / 1000)
+        length = headers.get("content-length", "")
+        await swallow(receive, at_least=int(length) // 2 if length.isdecimal() else 0)
+        raise ConnectionCut

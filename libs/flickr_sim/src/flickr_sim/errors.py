@@ -25,13 +25,37 @@ COMMON_MESSAGES = {
 }
 
 
-class ApiError(Exception):
-    """An error of Flickr's API, answered with HTTP 200 in the requested format."""
+UPLOAD_MESSAGES = {
+    0: "Video uploads are temporarily disabled",
+    1: "Not a pro account",  # of replace; upload has no error 1
+    2: "No photo specified",
+    3: "General upload failure",
+    4: "Filesize was zero",
+    5: "Filetype was not recognised",
+    6: "User exceeded upload limit",
+    7: "User exceeded video upload limit",
+    8: "Filesize was too large",
+    9: "Duplicate photo/video detected",
+    10: "Not a valid url to upload from",
+    11: "Fetch from external image failed",
+    12: "Not a valid photo id to clone meta data from",
+    13: "The clone photo does not belong to the uploader",
+    14: "Auto Upload disabled for Non pro User / server at capacity",
+    15: "Non-safe content not allowed",
+}
 
-    def __init__(self, code: int, message: str) -> None:
+
+class ApiError(Exception):
+    """An error of Flickr's API, answered with HTTP 200 in the requested format.
+
+    `details` are what Flickr says besides; they become elements behind `err`.
+    """
+
+    def __init__(self, code: int, message: str, details: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.details = details or {}
 
 
 class OAuthProblem(Exception):
@@ -88,3 +112,8 @@ def permission_missing(needed: str, granted: str) -> ApiError:
 def photo_not_found(photo_id: str, reason: str = "invalid ID") -> ApiError:
     """Build error 1 of the methods that name the photo in it."""
     return ApiError(1, f'Photo "{photo_id}" not found ({reason})')
+
+
+def upload_error(code: int, **details: str) -> ApiError:
+    """Build an error of uploads and replacements."""
+    return ApiError(code, UPLOAD_MESSAGES[code], details)

@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from flickr_sim import recorded
 from flickr_sim.answers import OAUTH_TEXT, Answer
-from flickr_sim.errors import COMMON_MESSAGES, SORRY, ApiError
+from flickr_sim.errors import COMMON_MESSAGES, SORRY, UPLOAD_MESSAGES, ApiError
 from flickr_sim.formats import JSON_TYPE, failure
-from flickr_sim.incoming import Incoming
+from flickr_sim.incoming import PHOTO_KINDS, Incoming
 
+Milliseconds = Annotated[float, Field(ge=0, le=3_600_000, allow_inf_nan=False)]
 Kind = Literal["oauth", "rest", "upload", "replace"]
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
@@ -26,6 +27,7 @@ class Match(BaseModel):
     kind: Kind | None = None
     method: str | None = None
     api_key: str | None = None
+    params: dict[str, str] | None = None
 
     def fits(self, incoming: Incoming, method: str | None) -> bool:
         """Say whether the fault is for this call."""
@@ -33,6 +35,7 @@ class Match(BaseModel):
             self.kind in (None, incoming.kind)
             and self.method in (None, method)
             and self.api_key in (None, incoming.api_key)
+            and all(incoming.fields.get(name) == value for name, value in (self.params or {}).items())
         )
 
 
@@ -43,13 +46,14 @@ class Fault(BaseModel):
 
     match: Match = Match()
     times: Annotated[int, Field(ge=-1)] = 1
-    latency_ms: Annotated[float, Field(ge=0, le=3_600_000, allow_inf_nan=False)] | None = None
+    latency_ms: Milliseconds | None = None
+    stall_ms: Milliseconds | None = None
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     headers: dict[str, str] | None = None
     body: str | None = None
     code: int | None = None
     message: str | None = None
-    drop: Literal["before", "after"] | None = None
+    drop: Literal["before", "during", "after"] | None = None
 
     @field_validator("times")
     @classmethod
@@ -72,9 +76,18 @@ class Fault(BaseModel):
             raise ValueError("a message needs a code")
         if self.code is not None and self.body is not None:
             raise ValueError("give a code or a body, not both")
-        effects = (self.latency_ms, self.status, self.body, self.code, self.drop)
+        effects = (self.latency_ms, self.stall_ms, self.status, self.body, self.code, self.drop)
         if all(effect is None for effect in effects):
-            raise ValueError("a fault needs one of latency_ms, status, body, code, drop")
+            raise ValueError("a fault needs one of latency_ms, stall_ms, status, body, code, drop")
+        return self
+
+    @model_validator(mode="after")
+    def _known_in_time(self) -> "Fault":
+        match = self.match
+        if self.drop == "during" and (match.method is not None or match.params is not None):
+            raise ValueError("a drop during the body is decided before it is read: match kind and api_key only")
+        if self.drop == "during" and match.kind not in (None, *PHOTO_KINDS):
+            raise ValueError("only an upload or a replacement can be dropped during its body")
         return self
 
     @property
@@ -98,11 +111,12 @@ class Fault(BaseModel):
         return _with_headers(answer, self.status or answer.status, self.headers or {})
 
     def _api_error(self, code: int, incoming: Incoming) -> Answer:
-        message = self.message if self.message is not None else COMMON_MESSAGES.get(code, f"Error {code}")
+        usual = COMMON_MESSAGES | UPLOAD_MESSAGES if incoming.carries_photo else COMMON_MESSAGES
+        message = self.message if self.message is not None else usual.get(code, f"Error {code}")
         if code == 201 and message == SORRY:
             # Recorded: this one comes as JSON whatever was asked for, and with a comma behind it.
             return Answer(200, f'{{"stat":"fail","message":"{SORRY}","code":201}},'.encode("ascii"), JSON_TYPE)
-        return failure(incoming.fields, ApiError(code, message))
+        return failure(incoming.format_fields, ApiError(code, message))
 
 
 class Faults:
@@ -123,10 +137,13 @@ class Faults:
         """Return the faults that have calls left, as they were ordered, with the times that remain."""
         return [fault.model_dump() for fault in self._waiting]
 
-    def take(self, incoming: Incoming, method: str | None) -> Fault | None:
-        """Return the first fault that fits the call, using one of its times up."""
+    def take(self, incoming: Incoming, method: str | None, *, before_body: bool = False) -> Fault | None:
+        """Return the first fault that fits the call, using one of its times up.
+
+        Before a body is read only drops during it are looked at, and afterwards only the others.
+        """
         for position, fault in enumerate(self._waiting):
-            if fault.match.fits(incoming, method):
+            if (fault.drop == "during") is before_body and fault.match.fits(incoming, method):
                 if fault.times > 0:
                     fault.times -= 1
                 if fault.times == 0:

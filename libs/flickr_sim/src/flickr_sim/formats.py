@@ -50,7 +50,10 @@ def failure(fields: Mapping[str, str], error: ApiError) -> Answer:
     if fields.get("format") == "json":
         return _json_answer(fields, {"stat": "fail", "code": error.code, "message": error.message}, TEXT)
     message = _escaped(error.message, _ATTRIBUTE_ESCAPES)
-    return _xml_answer([_XML_HEAD, f'<rsp stat="fail">\n\t<err code="{error.code}" msg="{message}" />\n</rsp>\n'])
+    lines = [_XML_HEAD, f'<rsp stat="fail">\n\t<err code="{error.code}" msg="{message}" />\n']
+    for name, value in error.details.items():
+        _append_element(lines, name, {"_content": value}, depth=1)
+    return _xml_answer([*lines, "</rsp>\n"])
 
 
 def _json_answer(fields: Mapping[str, str], payload: Payload, content_type: str) -> Answer:

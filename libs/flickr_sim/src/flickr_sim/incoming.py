@@ -5,7 +5,7 @@ body, even from several of them at once, and signs all of these but the file. oa
 place only, no multipart), so the request is read here and only its signature is checked by oauthlib.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -17,10 +17,21 @@ from starlette.types import Receive, Scope
 
 from flickr_sim.errors import Unreadable
 
+PHOTO_KINDS = ("upload", "replace")
 BODY_LIMIT = 8 * 1024 * 1024
 FIELDS_LIMIT = 1000
 
 Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPhoto:
+    """What is known of the file of an upload; `head` is its first bytes, the rest is gone."""
+
+    filename: str
+    size: int
+    sha256: str
+    head: bytes
 
 
 @dataclass(slots=True)
@@ -29,7 +40,7 @@ class Incoming:
 
     `uri` is the URL as sent, without its query; `params` is every parameter but the realm, in the order query, body,
     header; `fields` are the method's arguments and `oauth` the protocol's (the last of equal names counts).
-    `oauth_attempted` is true when the request speaks OAuth at all.
+    `oauth_attempted` is true when the request speaks OAuth at all. `photo` is the file of an upload.
     """
 
     kind: str
@@ -39,6 +50,17 @@ class Incoming:
     oauth_attempted: bool = False
     oauth: dict[str, str] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
+    photo: ReceivedPhoto | None = None
+
+    @property
+    def carries_photo(self) -> bool:
+        """Say whether it came to an address that takes photos."""
+        return self.kind in PHOTO_KINDS
+
+    @property
+    def format_fields(self) -> Mapping[str, str]:
+        """The fields that choose the answer's format; uploads are answered in XML whatever they ask for."""
+        return {} if self.carries_photo else self.fields
 
     @property
     def api_key(self) -> str | None:
@@ -48,12 +70,16 @@ class Incoming:
 
 async def read_incoming(scope: Scope, receive: Receive, kind: str) -> Incoming:
     """Read query, header and body; raise `Unreadable` for what is too big or broken."""
+    return assembled(scope, kind, await _body_pairs(Headers(scope=scope), receive))
+
+
+def assembled(scope: Scope, kind: str, body_pairs: Pairs, photo: ReceivedPhoto | None = None) -> Incoming:
+    """Put a request together from its query, its header and what its body was found to hold."""
     headers = Headers(scope=scope)
-    pairs = _decode_form(scope["query_string"].decode("utf-8", "replace"))
-    pairs += await _body_pairs(headers, receive)
+    pairs = form_pairs(scope["query_string"].decode("utf-8", "replace")) + body_pairs
     attempted, header_pairs = _header_pairs(headers.get("authorization", ""))
     pairs += header_pairs
-    incoming = Incoming(kind, scope["method"], _uri(scope, headers), pairs, attempted)
+    incoming = Incoming(kind, scope["method"], _uri(scope, headers), pairs, attempted, photo=photo)
     for name, value in pairs:
         if name.startswith("oauth_"):
             incoming.oauth[name] = value
@@ -63,25 +89,14 @@ async def read_incoming(scope: Scope, receive: Receive, kind: str) -> Incoming:
     return incoming
 
 
-async def drain(receive: Receive, limit: int) -> None:
-    """Read a body and forget it, so that its sender gets round to reading the answer."""
-    seen = 0
-    more = True
-    while more:
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise Unreadable(413, "The request body is too large.")
-        more = message.get("more_body", False)
-
-
 def _uri(scope: Scope, headers: Headers) -> str:
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
     host = headers.get("host") or "{}:{}".format(*(scope.get("server") or ("localhost", 80)))
     return f"{scope['scheme']}://{host}{raw_path.split(b'?')[0].decode('latin-1')}"
 
 
-def _decode_form(encoded: str) -> Pairs:
+def form_pairs(encoded: str) -> Pairs:
+    """Decode a query or a form body."""
     if not encoded:
         return []
     try:
@@ -106,7 +121,7 @@ async def _body_pairs(headers: Headers, receive: Receive) -> Pairs:
         return []
     body = await _read_body(receive)
     if content_type.startswith("application/x-www-form-urlencoded"):
-        return _decode_form(body.decode("utf-8", "replace"))
+        return form_pairs(body.decode("utf-8", "replace"))
     if content_type.startswith("multipart/form-data"):
         return await _multipart_pairs(headers, body)
     return []

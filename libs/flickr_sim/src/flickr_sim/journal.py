@@ -1,4 +1,4 @@
-"""A journal of apps and access tokens, so that a simulator that was killed still honours what it gave out.
+"""A journal of apps, access tokens and uploads, so that a simulator that was killed still honours what it gave out.
 
 One JSON object a line, appended and handed to the operating system at once: that survives the death of the process,
 which is what it is for. A last line cut short by the death is skipped.
@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 class Journal:
@@ -18,7 +18,7 @@ class Journal:
         self._path = path
         self._file: IO[str] | None = None
 
-    def replay(self, remember: Callable[[dict[str, str]], None]) -> None:
+    def replay(self, remember: Callable[[dict[str, Any]], None]) -> None:
         """Hand every event written earlier to `remember`, oldest first."""
         if self._path is None or not self._path.exists():
             return
@@ -29,7 +29,7 @@ class Journal:
             except (ValueError, KeyError, TypeError):
                 continue
 
-    def write(self, event: dict[str, str]) -> None:
+    def write(self, event: dict[str, Any]) -> None:
         """Append one event."""
         if self._path is None:
             return

@@ -49,6 +49,8 @@ def serve(app: ASGIApp, *, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is running and return."""
     # oauthlib logs base strings and secrets at DEBUG.
     logging.getLogger("oauthlib").setLevel(logging.WARNING)
+    # It warns of every broken body, which is the sender's trouble.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         app,
         host=host,

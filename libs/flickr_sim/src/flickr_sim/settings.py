@@ -24,7 +24,13 @@ class Settings(BaseSettings):
     demo_api_key: str = Field(DEMO_API_KEY, pattern=HEX_KEY, description="Key of the app that is there from the start.")
     demo_api_secret: str = Field(DEMO_API_SECRET, pattern=HEX_SECRET, description="Secret of that app.")
     rate_limit_per_hour: int = Field(0, ge=0, description="Calls per api key in any hour before 429; 0 means no limit.")
+    max_photo_bytes: int = Field(209_715_200, ge=1, description="Largest photo that is taken.")
+    max_video_bytes: int = Field(1_073_741_824, ge=1, description="Largest video that is taken.")
+    ticket_seconds: float = Field(1.0, ge=0, allow_inf_nan=False, description="Seconds an asynchronous upload takes.")
+    search_lag_seconds: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Seconds until flickr.photos.search shows an uploaded photo."
+    )
     state_file: Path | None = Field(
         None,
-        description="Journal of apps and access tokens, so that a killed simulator still knows them; none by default.",
+        description="Journal of apps, access tokens and uploads, so that a killed simulator still knows them.",
     )

@@ -43,13 +43,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class MethodCall:
-    """What a method gets; `token` and `viewer` are None for a call without login, `now` is unix seconds."""
+    """What a method gets; `token` and `viewer` are None for a call without login, `at` is when it is made."""
 
     world: World
     incoming: Incoming
     token: AccessToken | None
     viewer: Person | None
-    now: int
+    at: float
+
+    @property
+    def now(self) -> int:
+        """When the call is made, in whole unix seconds."""
+        return int(self.at)
 
     @property
     def viewer_nsid(self) -> str | None:

@@ -8,8 +8,6 @@ from flickr_sim.methods.shapes import taken_date
 from flickr_sim.world.models import Person, Photo
 
 UPLOAD_LIMIT_OF_FREE_ACCOUNTS = 1_000
-PHOTO_BYTES = 209_715_200
-VIDEO_BYTES = 1_073_741_824
 
 
 def get_info(call: MethodCall) -> Payload:
@@ -57,6 +55,7 @@ def get_upload_status(call: MethodCall) -> Payload:
     count = sum(photo.owner == me.nsid for photo in call.world.photos.values())
     used = 0
     most = 214_748_364_800
+    photo_bytes, video_bytes = call.world.rules.max_photo_bytes, call.world.rules.max_video_bytes
     return {
         "user": {
             "id": me.nsid,
@@ -74,16 +73,16 @@ def get_upload_status(call: MethodCall) -> Payload:
                 "unlimited": 1,
             },
             "filesize": {
-                "max": PHOTO_BYTES,
-                "maxbytes": PHOTO_BYTES,
-                "maxkb": PHOTO_BYTES // 1024,
-                "maxmb": PHOTO_BYTES // 1024 // 1024,
+                "max": photo_bytes,
+                "maxbytes": photo_bytes,
+                "maxkb": photo_bytes // 1024,
+                "maxmb": photo_bytes // 1024 // 1024,
             },
             "sets": {"created": None, "remaining": "lots"},
             "videosize": {
-                "maxbytes": VIDEO_BYTES,
-                "maxkb": VIDEO_BYTES // 1024,
-                "maxmb": VIDEO_BYTES // 1024 // 1024,
+                "maxbytes": video_bytes,
+                "maxkb": video_bytes // 1024,
+                "maxmb": video_bytes // 1024 // 1024,
             },
             "videos": {"uploaded": 0, "remaining": "lots"},
             **_upload_members(me, count),

@@ -6,6 +6,7 @@ from flickr_sim.errors import ApiError
 from flickr_sim.methods.call import Method, MethodCall, Page, Payload
 from flickr_sim.methods.shapes import listed, photo_list, taken_date
 from flickr_sim.world import tags
+from flickr_sim.world.models import Photo
 from flickr_sim.world.search import DEFAULT_SORT, PRIVACY, SORTS, Criteria, find
 
 RESULTS_LIMIT = 4_000  # photos.search gives no more, whatever `total` says; behind them the last page repeats
@@ -31,7 +32,7 @@ def search(call: MethodCall) -> Payload:
         if person is None:
             raise ApiError(2, "Unknown user")
         criteria = replace(criteria, owner=person.nsid)
-    found = find(call.world, _with_words(call, criteria))
+    found = _indexed(call, find(call.world, _with_words(call, criteria)))
     by_place = criteria.bbox is not None or criteria.has_geo is True
     page = call.paging(default=GEO_PER_PAGE if by_place else 100, most=GEO_PER_PAGE if by_place else 500)
     reachable = found[:RESULTS_LIMIT]
@@ -96,6 +97,12 @@ def get_with_geo_data(call: MethodCall) -> Payload:
 def get_without_geo_data(call: MethodCall) -> Payload:
     """flickr.photos.getWithoutGeoData."""
     return _listing(call, _own(call, has_geo=False))
+
+
+def _indexed(call: MethodCall, found: list[Photo]) -> list[Photo]:
+    """Leave out what the search index doesn't know yet; the photostream, which is no index, shows it."""
+    lag = call.world.rules.search_lag_seconds
+    return [photo for photo in found if photo.joined + lag <= call.at] if lag else found
 
 
 def _own(

@@ -65,9 +65,22 @@ class Comment:
     created: int
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """What is known of a file that was sent here; its bytes aren't kept. `media` is "photo" or "video"."""
+
+    size: int
+    sha256: str
+    media: str
+
+
 @dataclass(slots=True)
 class Photo:
-    """A photo or video; `taken` is local time, "YYYY-MM-DD HH:MM:SS"; `owner` is an NSID."""
+    """A photo or video; `taken` is local time, "YYYY-MM-DD HH:MM:SS"; `owner` is an NSID.
+
+    `file` is None for photos that were generated; `joined` is when the photo came, to the fraction of a second (0 for
+    generated ones): `posted` is whole and may be changed.
+    """
 
     id: str
     owner: str
@@ -101,6 +114,8 @@ class Photo:
     comments: list[Comment] = field(default_factory=list)
     favorites: dict[str, int] = field(default_factory=dict)
     replaced: int = 0
+    file: File | None = None
+    joined: float = 0.0
 
     @property
     def has_geo(self) -> bool:
@@ -121,3 +136,42 @@ class Photoset:
     created: int
     updated: int
     views: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file on its way into a photo: a new one of `owner`, or (`replaces`) one that is there.
+
+    `at` is when it joins; `fields` are what its sender said of a new photo, in Flickr's names.
+    """
+
+    photo_id: str
+    owner: str
+    at: float
+    file: File
+    secret: str
+    original_secret: str
+    replaces: bool = False
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+DONE, FAILED = 1, 2
+
+
+@dataclass(slots=True)
+class Ticket:
+    """The promise of an arrival; `complete` is 0 until it is due and then `outcome`, DONE or FAILED."""
+
+    id: str
+    outcome: int
+    arrival: Arrival
+    complete: int = 0
+
+
+@dataclass(slots=True)
+class Rules:
+    """What is the same for everybody: the largest files, in bytes, and how late the search index is."""
+
+    max_photo_bytes: int = 209_715_200
+    max_video_bytes: int = 1_073_741_824
+    search_lag_seconds: float = 0.0

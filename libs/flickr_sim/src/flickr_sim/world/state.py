@@ -1,10 +1,11 @@
 """The world as it is now, and every way it changes."""
 
+import secrets
 from collections.abc import Callable, Iterable
 from itertools import count
 
 from flickr_sim.world import tags
-from flickr_sim.world.models import Comment, Contact, Person, Photo, Photoset, Tag
+from flickr_sim.world.models import Comment, Contact, Person, Photo, Photoset, Rules, Tag, Ticket
 
 SEARCHES_KEPT = 128
 
@@ -17,6 +18,13 @@ class World:
         self.photos: dict[str, Photo] = {}
         self.photosets: dict[str, Photoset] = {}
         self.contacts: dict[str, dict[str, Contact]] = {}
+        self.rules = Rules()
+        self.tickets: dict[str, Ticket] = {}
+        self.pending: list[Ticket] = []
+        self.ids_by_file: dict[tuple[str, str], list[str]] = {}
+        """Uploaded photos by (owner, SHA-256), oldest first; deleted ones stay."""
+        self.on_delete: Callable[[Photo], None] = lambda _photo: None
+        self._last_photo_id = 0
         self._numbers = count(1)
         self._searches: dict[object, list[Photo]] = {}
 
@@ -73,7 +81,17 @@ class World:
     def add_photo(self, photo: Photo) -> None:
         """Put a photo into its owner's stream."""
         self.photos[photo.id] = photo
+        self.know_id(photo.id)
         self._searches.clear()
+
+    def new_photo_id(self) -> str:
+        """Return the id of the next photo; ids grow, and none is given out twice."""
+        self._last_photo_id += 1_000 + secrets.randbelow(400_000)
+        return str(self._last_photo_id)
+
+    def know_id(self, photo_id: str) -> None:
+        """Note an id that is taken, so that new ones lie above it."""
+        self._last_photo_id = max(self._last_photo_id, int(photo_id))
 
     def delete_photo(self, photo: Photo, *, now: int) -> None:
         """Remove a photo from the stream and from every set; a set without photos goes too, as on Flickr."""
@@ -81,6 +99,7 @@ class World:
         for photoset in [kept for kept in self.photosets.values() if photo.id in kept.photo_ids]:
             self.remove_from_set(photoset, photo.id, now=now)
         self._searches.clear()
+        self.on_delete(photo)
 
     # -- tags and comments -----------------------------------------------------------------------------------------
 
