@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import gzip
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any
 
-Behaviour = Callable[[asyncio.StreamWriter], Awaitable[object]]
+Behaviour = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, object]]
 
 SLICE = 1024 * 1024
 
@@ -79,7 +80,7 @@ class PhotoServer:
 
         return self.behaving(serve)
 
-    def bomb(self, size: int = 64 * 1024 * 1024) -> str:
+    def bomb(self, size: int = 16 * SLICE) -> str:
         """Zeros, a thousandth of their size on the wire."""
         return self.whole(gzip.compress(bytes(size)), {"Content-Encoding": "gzip", "Content-Type": "image/jpeg"})
 
@@ -126,12 +127,24 @@ class PhotoServer:
                 path = head.split(b" ", 2)[1].decode()
                 self.heads.append(head)
                 self.asked.append(path)
-                await self._behaviours.get(path, _then(_head(404, {"Content-Length": 0}), b""))(writer)
+                behaviour = self._behaviours.get(path, _then(_head(404, {"Content-Length": 0}), b""))
+                await _unless_left(behaviour(writer), reader)
                 writer.close()
                 await writer.wait_closed()
         finally:
             self.connections -= 1
             writer.transport.abort()
+
+
+async def _unless_left(serving: Coroutine[Any, Any, object], reader: asyncio.StreamReader) -> None:
+    """Serve, but no longer than the client stays."""
+    tasks = {asyncio.create_task(serving), asyncio.create_task(reader.read(1))}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _head(status: int, headers: Mapping[str, object]) -> bytes:

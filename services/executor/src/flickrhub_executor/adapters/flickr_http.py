@@ -1,8 +1,9 @@
 """What calls and uploads to Flickr have in common: who signs, how a reply is read, what no reply becomes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urlencode
 
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_TYPE_AUTH_HEADER, Client
 
@@ -10,7 +11,18 @@ from flickrhub_common.http_client import ConnectFailure, failure_name
 from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials
 
-FORM = "application/x-www-form-urlencoded"
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def form(pairs: Iterable[tuple[str, str]]) -> str:
+    """Fields as a form's body, or a query. To sign, give it as text: of pairs oauthlib drops all but one of a name."""
+    return urlencode(list(pairs), quote_via=quote, safe="-._~")
+
+
+def signed_form(url: str, encoded: str, credentials: Credentials) -> dict[str, str]:
+    """The headers of a form's POST."""
+    _, headers, _ = signer(credentials).sign(url, "POST", body=encoded, headers=dict(_FORM))
+    return dict(headers)
 
 
 def signer(credentials: Credentials) -> Client:

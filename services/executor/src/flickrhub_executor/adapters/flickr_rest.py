@@ -2,10 +2,16 @@
 
 import asyncio
 import time
-from urllib.parse import quote, urlencode
 
 from flickrhub_common.http_client import HttpClient, HttpError
-from flickrhub_executor.adapters.flickr_http import FORM, no_answer, read_reply, retry_after_seconds, signer
+from flickrhub_executor.adapters.flickr_http import (
+    form,
+    no_answer,
+    read_reply,
+    retry_after_seconds,
+    signed_form,
+    signer,
+)
 from flickrhub_executor.models import Credentials, FlickrCall, FlickrReply
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
@@ -39,10 +45,8 @@ class FlickrRest:
 
     def _signed(self, call: FlickrCall, credentials: Credentials) -> tuple[str, str, dict[str, str], bytes | None]:
         pairs = [*call.params, ("method", call.method), ("format", "json"), ("nojsoncallback", "1")]
-        encoded = urlencode(pairs, quote_via=quote, safe="-._~")
-        client = signer(credentials)
+        encoded = form(pairs)
         if call.http_method == "GET" and len(encoded) <= LONGEST_QUERY:
-            url, headers, _ = client.sign(f"{self._url}?{encoded}", "GET")
+            url, headers, _ = signer(credentials).sign(f"{self._url}?{encoded}", "GET")
             return "GET", url, dict(headers), None
-        _, headers, _ = client.sign(self._url, "POST", body=encoded, headers={"Content-Type": FORM})
-        return "POST", self._url, dict(headers), encoded.encode()
+        return "POST", self._url, signed_form(self._url, encoded, credentials), encoded.encode()

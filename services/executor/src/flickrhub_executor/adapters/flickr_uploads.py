@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from flickrhub_common.http_client import HttpClient, HttpError
-from flickrhub_executor.adapters.flickr_http import FORM, no_answer, read_reply, retry_after_seconds, signer
+from flickrhub_executor.adapters.flickr_http import form, no_answer, read_reply, retry_after_seconds, signed_form
 from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials, FlickrReply, UploadCall
 
@@ -63,10 +63,7 @@ class FlickrUploads:
 
     def _signature(self, call: UploadCall, credentials: Credentials) -> dict[str, str]:
         """The ``Authorization`` of the fields as a form: RFC 5849 would leave a multipart body out, Flickr doesn't."""
-        _, headers, _ = signer(credentials).sign(
-            self._url, "POST", body=list(call.fields), headers={"Content-Type": FORM}
-        )
-        return {"Authorization": headers["Authorization"]}
+        return {"Authorization": signed_form(self._url, form(call.fields), credentials)["Authorization"]}
 
 
 class _Stopped(Exception):
