@@ -8,7 +8,7 @@ import pytest
 from flickr_sim import calls
 from flickr_sim.settings import DEMO_API_KEY, DEMO_API_SECRET, Settings
 from flickr_sim.simulator import Simulator
-from tests.unit.flickr_sim.caller import Caller, Clock, verifier_in
+from tests.unit.flickr_sim.caller import JPEG, Caller, Clock, verifier_in
 
 NEW_APP = {"api_key": "ab" * 16, "api_secret": "cd" * 8}
 
@@ -160,3 +160,86 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SIM_SEED", "5")
     settings = Settings()
     assert (settings.demo_api_key, settings.port, settings.seed) == ("12" * 16, 4139, 5)
+
+
+async def test_photos_can_be_listed_by_owner_and_only_those_that_were_sent(sim: Caller) -> None:
+    first, second = sim.grant("write"), sim.grant("write", "lamplighter")
+    await sim.upload(first, title="one")
+    await sim.upload(second, title="two")
+    await sim.upload(first, kind="replace", photo_id=next(iter(_of(sim, first.account))))
+
+    async def titles(query: str) -> list[str]:
+        return [photo["title"] for photo in (await sim.http.get(f"/_sim/photos?{query}")).json()]
+
+    assert len(await titles("")) == len(sim.simulator.world.photos)
+    assert (await titles("uploaded=true"))[1:] == ["one", "two"]
+    for name in ("lamplighter", second.account):
+        assert await titles(f"owner={name.replace('@', '%40')}&uploaded=true") == ["two"]
+        assert len(await titles(f"owner={name.replace('@', '%40')}")) == len(_of(sim, second.account))
+    assert await titles("owner=nobody") == []
+    assert (await sim.http.get("/_sim/photos?uploaded=perhaps")).status_code == 422
+
+
+async def test_uploads_outlive_the_process_in_the_state_file(tmp_path: Path) -> None:
+    settings = Settings(state_file=tmp_path / "state.jsonl", ticket_seconds=10)
+    clock = Clock()
+    first = Caller(Simulator(settings, clock), clock)
+    async with first.http:
+        token = first.grant()
+        kept, gone, replaced = list(_of(first, token.account))[:3]
+        await first.upload(token, JPEG + b"1", title="kept ü", tags='hub:job=1 "a b"', is_public="0")
+        await first.upload(token, JPEG + b"2", title="deleted")
+        await first.upload(token, JPEG + b"3", kind="replace", photo_id=replaced)
+        await first.upload(token, JPEG + b"4", kind="replace", photo_id=gone)
+        deleted = next(photo for photo in first.simulator.world.photos.values() if photo.title == "deleted").id
+        for photo_id in (gone, deleted):
+            await first.ok("flickr.photos.delete", token, photo_id=photo_id)
+        answers = [await first.upload(token, JPEG + b"5", title="later", **{"async": "1"}) for _ in range(2)]
+        tickets = [answer.text.partition("<ticketid>")[2].partition("<")[0] for answer in answers]
+        clock.moved = 11
+        before = (await first.http.get("/_sim/photos?uploaded=1")).json()
+        assert sorted(photo["title"] for photo in before if photo["id"] != replaced) == ["kept ü", "later", "later"]
+    second = Caller(Simulator(settings, clock), clock)
+    async with second.http:
+        after = (await second.http.get("/_sim/photos?uploaded=1")).json()
+        assert sorted(after, key=str) == sorted(before, key=str)
+        assert kept in second.simulator.world.photos
+        assert not {gone, deleted} & second.simulator.world.photos.keys()
+        states = (await second.ok("flickr.photos.upload.checkTickets", tickets=",".join(tickets)))["uploader"]["ticket"]
+        assert [state["complete"] for state in states] == [1, 1]
+        answer = await second.upload(token, JPEG + b"2", dedup_check="1")
+        assert deleted in answer.text
+        found = await second.ok("flickr.photos.search", token, user_id="me", machine_tags="hub:job=1")
+        assert [photo["ispublic"] for photo in found["photos"]["photo"]] == [0]
+        await second.upload(token, JPEG + b"6", title="new")
+        ids = [int(photo_id) for photo_id in second.simulator.world.photos]
+        assert ids[-1] == max(ids)
+        assert len(set(ids)) == len(ids)
+
+
+async def test_a_ticket_that_was_pending_at_the_death_completes_after_it(tmp_path: Path) -> None:
+    settings = Settings(state_file=tmp_path / "state.jsonl", ticket_seconds=10)
+    clock = Clock()
+    first = Caller(Simulator(settings, clock), clock)
+    async with first.http:
+        await first.upload(first.grant("write"), title="later", **{"async": "1"})
+    second = Caller(Simulator(settings, clock), clock)
+    async with second.http:
+        assert (await second.http.get("/_sim/photos?uploaded=1")).json() == []
+        clock.moved = 11
+        assert [photo["title"] for photo in (await second.http.get("/_sim/photos?uploaded=1")).json()] == ["later"]
+
+
+async def test_a_state_file_of_another_world_does_no_harm(tmp_path: Path) -> None:
+    clock = Clock()
+    first = Caller(Simulator(Settings(state_file=tmp_path / "state.jsonl"), clock), clock)
+    async with first.http:
+        await first.upload(first.grant("write", "lamplighter"), JPEG)
+    with (tmp_path / "state.jsonl").open("a") as file:
+        file.write('{"event": "arrival", "arrival": {}}\n{"event": "ticket"}\n{"event": "deleted", "photo_id": "1"}\n')
+    other = Simulator(Settings(state_file=tmp_path / "state.jsonl", seed=2), clock)
+    assert all(photo.file is None for photo in other.world.photos.values())
+
+
+def _of(sim: Caller, owner: str) -> dict[str, None]:
+    return {photo.id: None for photo in sim.simulator.world.photos.values() if photo.owner == owner}

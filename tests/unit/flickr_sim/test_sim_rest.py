@@ -137,10 +137,3 @@ async def test_content_types_are_those_recorded(world_sim: Caller) -> None:
 @pytest.mark.parametrize("verb", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 async def test_other_verbs_are_not_allowed(world_sim: Caller, verb: str) -> None:
     assert (await world_sim.http.request(verb, "/services/rest/")).status_code == 405
-
-
-@pytest.mark.parametrize("path", ["/services/upload", "/services/upload/", "/services/replace", "/services/replace/"])
-async def test_uploads_say_that_they_are_not_simulated_yet(world_sim: Caller, path: str) -> None:
-    answer = await world_sim.http.post(path, files={"photo": ("p.jpg", b"\xff\xd8" * 100_000)})
-    kind = path.strip("/").rpartition("/")[2]
-    assert (answer.status_code, answer.text) == (501, f"flickr_sim does not simulate /services/{kind} yet.")
