@@ -213,6 +213,12 @@ async def test_a_photo_of_unknown_length_is_refused_when_it_gets_too_large(serve
     assert (type(refused), refused.code) == (PermanentFailure, "ERR_PHOTO_TOO_LARGE")
 
 
+async def test_a_photo_in_crumbs_is_refused_before_they_cost_much(server: PhotoServer) -> None:
+    refused = await failure(server.chunked(PHOTO, piece=1))
+    assert (type(refused), refused.code) == (PermanentFailure, "ERR_PHOTO_REFUSED")
+    assert (await fetched(server.chunked(PHOTO[:1000], piece=1)))[1] == PHOTO[:1000]
+
+
 @pytest.mark.parametrize("serve", [PhotoServer.whole, PhotoServer.chunked, PhotoServer.until_closed])
 async def test_an_empty_photo_is_refused(server: PhotoServer, serve: Callable[[PhotoServer, bytes], str]) -> None:
     refused = await failure(serve(server, b""))

@@ -22,6 +22,10 @@ MOST_REPLY_BYTES = MAX_VIDEO_BYTES + MAX_VIDEO_BYTES // 64
 SPOOLED_BYTES = 1024 * 1024
 """What goes to the disk, or comes from it, at once."""
 
+CRUMBS = 4096
+CRUMB_BYTES = 256
+"""So many chunks smaller than this on average cost us more than the server, and hold up other uploads."""
+
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRY_AGAIN = {408, 425, 429}
 
@@ -110,6 +114,7 @@ class FetchedPhotos:
 
     async def _chunks(self, response: HttpReply) -> AsyncGenerator[bytes, None]:
         now, patience = asyncio.get_running_loop().time, self._grace_seconds
+        count = size = 0
         with _our_failures():
             async with aclosing(response.aiter_raw()) as chunks:
                 while True:
@@ -118,6 +123,9 @@ class FetchedPhotos:
                         chunk = await anext(chunks, None)
                     if chunk is None:
                         return
+                    count, size = count + 1, size + len(chunk)
+                    if count > CRUMBS and size < count * CRUMB_BYTES:
+                        raise PermanentFailure("The photo's server sends crumbs.", code="ERR_PHOTO_REFUSED")
                     earned = len(chunk) / self._bytes_per_second
                     patience = min(patience - (now() - asked) + earned, self._stall_seconds)
                     yield chunk
