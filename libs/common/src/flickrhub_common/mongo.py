@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import MongoSettings
@@ -33,17 +33,15 @@ def make_mongo(settings: MongoSettings, *, service: str) -> AsyncMongoClient[Doc
 
 
 @contextmanager
-def mongo_errors() -> Iterator[None]:
-    """Turn the driver's failures into Unavailable("mongo"); what isn't an outage (a duplicate key) passes."""
+def mongo_errors(dependency: str = "mongo") -> Iterator[None]:
+    """Turn the driver's failures into Unavailable; what isn't an outage (a duplicate key) passes."""
     try:
         yield
     except (ConnectionFailure, ExecutionTimeout, NetworkTimeout) as error:
-        raise Unavailable("mongo") from error
-    except OperationFailure:
-        raise
+        raise Unavailable(dependency) from error
     except PyMongoError as error:
-        if error.timeout:
-            raise Unavailable("mongo") from error
+        if error.timeout:  # a majority that doesn't acknowledge in time, too
+            raise Unavailable(dependency) from error
         raise
 
 

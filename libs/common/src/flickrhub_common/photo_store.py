@@ -6,9 +6,14 @@ docs/adr/0014-photo-store.md.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from flickrhub_common.settings import GRIDFS, PhotoStoreSettings
+
+if TYPE_CHECKING:
+    from flickrhub_common.mongo import Database
 
 
 class PhotoNotStored(LookupError):
@@ -53,3 +58,19 @@ class PhotoStore(Protocol):
     async def ping(self) -> None:
         """Raise Unavailable unless the store answers."""
         ...
+
+
+@asynccontextmanager
+async def open_photo_store(settings: PhotoStoreSettings, *, database: "Database | None") -> AsyncIterator[PhotoStore]:
+    """The store that the settings name, ready to use; one in ``gridfs:`` keeps its photos in this database."""
+    # The adapters import this module, and a process needs one of them only.
+    if settings.upload_store_url == GRIDFS:
+        if database is None:
+            raise ValueError("a gridfs: store needs a database")
+        from flickrhub_common.gridfs_store import GridFsPhotoStore  # noqa: PLC0415
+
+        yield GridFsPhotoStore(database)
+    else:
+        from flickrhub_common.s3_store import make_s3_store  # noqa: PLC0415
+
+        yield make_s3_store(settings)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -160,11 +160,17 @@ class UploadSourceSettings(BaseSettings):
         return AddressPolicy.parse(self.upload_allow_cidrs)
 
 
+_HTTP_URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.ASCII)
+
+GRIDFS = "gridfs:"
+_S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)/?", re.ASCII)
+
+
 class PhotoStoreSettings(BaseSettings):
     """Where photos wait for their upload."""
 
     upload_store_url: str = Field(
-        "gridfs:", description="`gridfs:` (the MongoDB of MONGO_URL) or `s3://<bucket>[/<prefix>]`."
+        GRIDFS, description="`gridfs:` (the MongoDB of MONGO_URL) or `s3://<bucket>[/<prefix>]`."
     )
     upload_s3_endpoint: str | None = Field(
         None, description="URL of the S3 server; without it AWS's own for the region."
@@ -173,17 +179,38 @@ class PhotoStoreSettings(BaseSettings):
     upload_s3_access_key_id: str | None = Field(
         None, description="S3 access key; without it the machine's own identity (AWS_* variables, instance role)."
     )
-    upload_s3_secret_access_key: SecretStr | None = Field(None, description="Secret of UPLOAD_S3_ACCESS_KEY_ID.")
+    upload_s3_secret_access_key: SecretStr | None = Field(
+        None, validate_default=True, description="Secret of UPLOAD_S3_ACCESS_KEY_ID."
+    )
 
     @field_validator("upload_store_url")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value != "gridfs:" and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]+)?", value):
+        if value != GRIDFS and not _S3_URL.fullmatch(value):
             raise ValueError("must be gridfs: or s3://<bucket>[/<prefix>]")
         return value
 
+    @field_validator("upload_s3_endpoint")
+    @classmethod
+    def _server(cls, value: str | None) -> str | None:
+        if value is not None and ("@" in value or not _HTTP_URL.fullmatch(value)):
+            raise ValueError("must be an http or https URL without credentials and query")
+        return value
 
-_HTTP_URL = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.ASCII)
+    @field_validator("upload_s3_secret_access_key")
+    @classmethod
+    def _with_its_id(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("upload_s3_access_key_id") is None):
+            raise ValueError("goes with UPLOAD_S3_ACCESS_KEY_ID: set both or neither")
+        return value
+
+    def photo_bucket(self) -> tuple[str, str]:
+        """Bucket and prefix (empty, or without slashes at its ends) of an S3 store."""
+        named = _S3_URL.fullmatch(self.upload_store_url)
+        if named is None:
+            raise ValueError("the photo store isn't in S3")
+        return named[1], named[2].strip("/")
+
 
 FLICKR_URLS = {
     "oauth": "https://www.flickr.com/services/oauth",

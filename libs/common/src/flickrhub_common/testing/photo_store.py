@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.photo_store import OpenPhoto, PhotoNotStored
+from flickrhub_common.photo_writing import taken
 
 
 class FakePhotoStore:
@@ -25,7 +26,7 @@ class FakePhotoStore:
         """Remember a photo once all of it came."""
         self._reach()
         if ref in self.photos:
-            raise ValueError("there is a photo under this reference already")
+            raise taken()
         photo = b"".join([chunk async for chunk in chunks])
         self._reach()
         self.photos[ref] = photo
