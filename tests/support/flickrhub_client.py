@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx2
 
+from tests.support.photographs import Photograph
 from tests.support.waiting import eventually
 
+UPLOADS = "/api/v1/uploads"
 ENDED = frozenset({"completed", "failed"})
 VERIFIER = re.compile(r'id="oauth_verifier"[^>]*>\s*([^<\s]+)\s*<')
 
@@ -35,6 +37,21 @@ class FlickrHub:
     async def status(self, job_id: str, user_id: str) -> httpx2.Response:
         """`POST /api/v1/flickr/jobs/status`."""
         return await self.post("/api/v1/flickr/jobs/status", {"job_id": job_id, "user_id": user_id})
+
+    async def hand_over(self, photo: Photograph, user_id: str) -> httpx2.Response:
+        """`POST /api/v1/uploads` as a form."""
+        files = {"photo": (photo.filename, photo.data, photo.content_type)}
+        return await self.http.post(UPLOADS, data={"user_id": user_id}, files=files)
+
+    async def hand_over_raw(
+        self, body: bytes | AsyncIterator[bytes], *, content_type: str = "image/jpeg", **query: str
+    ) -> httpx2.Response:
+        """`POST /api/v1/uploads` with the photo as the whole body; `user_id` and `filename` go into the query."""
+        return await self.http.post(UPLOADS, content=body, params=query, headers={"Content-Type": content_type})
+
+    async def presign(self, **body: Any) -> httpx2.Response:
+        """`POST /api/v1/uploads/presign`."""
+        return await self.post(f"{UPLOADS}/presign", body)
 
     async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> httpx2.Response:
         """POST a body: bytes and text as they are (say what they are in `headers`), anything else as JSON."""

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from tests.support.waiting import eventually
 
 READY_SECONDS = 45
 STOP_SECONDS = 40
-PROCESSES = ("auth", "gateway", "executor", "notifier")
+PROCESSES = ("auth", "gateway", "notifier")
+UPLOADS = ("executor-upload", "executor-replace")
 _KEPT = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
 
 
@@ -47,25 +48,33 @@ class OwnHub:
         """What a process has written so far."""
         return (self.logs / f"{process}.log").read_text(encoding="utf-8")
 
+    async def kill(self, process: str) -> None:
+        """`kill -9`; returns when it is dead. `start` starts another one."""
+        self.processes[process].kill()
+        await self.processes[process].wait()
+
     async def start(self) -> None:
         """Start every process that isn't running, and wait until all are ready."""
         for process, url in self.urls.items():
             if process not in self.processes or self.processes[process].returncode is not None:
                 port = str(URL(url).port)
-                self.processes[process] = await _start(process, self.logs, self.environment | {"PORT": port})
+                own = {"PORT": port} | ({"TARGET": process.partition("-")[2]} if process in UPLOADS else {})
+                self.processes[process] = await _start(process, self.logs, self.environment | own)
         await asyncio.gather(*(_ready(self, process) for process in self.urls))
 
 
 @contextlib.asynccontextmanager
 async def own_hub(
-    settings: Mapping[str, str], *, logs: Path, redis_db: int, executors: int = 1
+    settings: Mapping[str, str], *, logs: Path, redis_db: int, executors: int = 1, targets: Sequence[str] = ("rest",)
 ) -> AsyncIterator[OwnHub]:
     """A hub with these environment variables besides the necessary ones, ready; stopped and cleared away afterwards.
 
-    `redis_db` must be nobody else's while it runs; it is emptied before and after.
+    `redis_db` must be nobody else's while it runs; it is emptied before and after. It has so many `executors` of REST
+    calls, `executor`, `executor-2` and so on, and one of each other target, `executor-upload` and `executor-replace`.
     """
     name = f"own-{uuid.uuid4().hex[:12]}"
-    ports = dict(zip(_names(executors), _free_ports(len(_names(executors))), strict=True))
+    names = _names(executors, targets)
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
     urls = {process: f"http://127.0.0.1:{port}" for process, port in ports.items()}
     redis_url = str(URL(needed("REDIS_URL")).with_path(f"/{redis_db}"))
     async with (
@@ -82,8 +91,9 @@ async def own_hub(
             await asyncio.gather(*(stop(process) for process in hub.processes.values()))
 
 
-def _names(executors: int) -> list[str]:
-    return [*PROCESSES, *(f"executor-{number}" for number in range(2, executors + 1))]
+def _names(executors: int, targets: Sequence[str]) -> list[str]:
+    rest = ["executor", *(f"executor-{number}" for number in range(2, executors + 1))] if "rest" in targets else []
+    return [*PROCESSES, *rest, *(f"executor-{target}" for target in targets if target != "rest")]
 
 
 def base_environment() -> dict[str, str]:

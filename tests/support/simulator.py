@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from tests.support.photographs import Photograph
 from tests.support.waiting import eventually
 
 PEOPLE = (
@@ -48,7 +49,7 @@ class Simulator:
         match = {"api_key": app.api_key, "kind": "rest"} | ({"method": method} if method else {})
         await self.order(match, times=times, **effect)
 
-    async def order(self, match: dict[str, str], *, times: int = 1, **effect: Any) -> None:
+    async def order(self, match: dict[str, Any], *, times: int = 1, **effect: Any) -> None:
         """Order a fault for whatever fits `match`."""
         (await self.http.post("/_sim/faults", json={"match": match, "times": times, **effect})).raise_for_status()
 
@@ -75,6 +76,37 @@ class Simulator:
             return len(await self.calls(app, method)) >= count
 
         await eventually(enough, within=within, what=f"{count} calls of {method or 'any method'}")
+
+    async def fault_upload(
+        self,
+        app: FlickrApp,
+        kind: str = "upload",
+        *,
+        times: int = 1,
+        params: dict[str, str] | None = None,
+        **effect: Any,
+    ) -> None:
+        """Order that the next `times` uploads (or replacements) of the app go wrong: all, or those with such fields."""
+        match: dict[str, Any] = {"api_key": app.api_key, "kind": kind} | ({"params": params} if params else {})
+        await self.order(match, times=times, **effect)
+
+    async def order_tickets(self, *, times: int = 1, **outcome: Any) -> None:
+        """Say how the next tickets of asynchronous uploads go, whoever's: `seconds` they take, `complete` 1 or 2."""
+        (await self.http.post("/_sim/tickets", json={"times": times, **outcome})).raise_for_status()
+
+    async def uploaded(self, *photos: Photograph) -> list[dict[str, Any]]:
+        """The photos at Flickr with the bytes of these photographs, oldest first."""
+        wanted = {photo.sha256 for photo in photos}
+        reply = await self.http.get("/_sim/photos", params={"uploaded": "true"})
+        return [each for each in reply.raise_for_status().json() if each["sha256"] in wanted]
+
+    async def has(self, *photos: Photograph, within: float = 20.0) -> None:
+        """Wait until Flickr has every one of these photographs."""
+
+        async def all_there() -> bool:
+            return {each["sha256"] for each in await self.uploaded(*photos)} == {photo.sha256 for photo in photos}
+
+        await eventually(all_there, within=within, what=f"{len(photos)} photographs at Flickr")
 
     async def revoke(self, app: FlickrApp) -> None:
         """Take back every token the app has used, as its user does on Flickr's account page."""
