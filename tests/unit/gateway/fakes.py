@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,19 +14,36 @@ from flickrhub_common.addresses import AddressPolicy
 from flickrhub_common.contracts import Target
 from flickrhub_common.errors import HubError, Unavailable
 from flickrhub_common.sealing import KeyRing
-from flickrhub_common.testing import FakeClock
-from flickrhub_gateway.models import Authorisation, Job, JobChange, JobReport, Retention, State, sources_of
+from flickrhub_common.testing import FakeClock, FakePhotoStore
+from flickrhub_gateway.models import (
+    AddressPolicies,
+    Authorisation,
+    Job,
+    JobChange,
+    JobReport,
+    Retention,
+    State,
+    sources_of,
+)
+from flickrhub_gateway.uploads import Received, Upload, UploadState
 from flickrhub_gateway.usecases import UseCases
 from flickrhub_gateway.usecases.check_connection import CheckConnection
+from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
+from flickrhub_gateway.usecases.discard_upload import DiscardUpload
 from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
+from flickrhub_gateway.usecases.presign_upload import PresignUpload
 from flickrhub_gateway.usecases.read_job_status import ReadJobStatus
+from flickrhub_gateway.usecases.receive_upload import ReceiveUpload
 from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
+from flickrhub_gateway.usecases.settle_photos import SettlePhotos
+from flickrhub_gateway.usecases.sweep_uploads import SweepUploads
 from flickrhub_gateway.wiring import make_gateway_app
 
 USER = "09b4e414-4f70-4226-9ee8-f9e815fc2539"
 STRANGER = "11111111-2222-4333-8444-555555555555"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LIFETIME = timedelta(hours=24)
 KEY_RING = KeyRing((("k1", b"0" * 32),))
 
 
@@ -95,6 +112,10 @@ class FakeJobs:
             failure=kept.change.failure if kept.change else None,
         )
 
+    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+        self._answer()
+        return {job_id: self.kept[job_id].state for job_id in job_ids if job_id in self.kept}
+
     async def apply(self, change: JobChange) -> bool:
         self._answer()
         kept = self.kept.get(change.job_id)
@@ -129,6 +150,83 @@ class FakeJobs:
         self._answer()
         for job_id in job_ids:
             self.kept[job_id].claimed_until = until
+
+
+@dataclass
+class FakeUploads:
+    """The records of photos. Set ``away`` to make every call fail as an absent Mongo would."""
+
+    away: bool = False
+    kept: dict[str, Upload] = field(default_factory=dict)
+    received: dict[str, Received] = field(default_factory=dict)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise Unavailable("mongo")
+
+    def _set(self, upload: Upload, **change: Any) -> Upload:
+        self.kept[upload.ref] = replace(upload, **change)
+        return self.kept[upload.ref]
+
+    def _change(self, seen: Upload, **change: Any) -> bool:
+        self._answer()
+        if self.kept.get(seen.ref) != seen:
+            return False
+        self._set(seen, **change)
+        return True
+
+    async def add(self, upload: Upload) -> None:
+        self._answer()
+        assert upload.ref not in self.kept
+        self.kept[upload.ref] = upload
+
+    async def keep(self, ref: str, *, until: datetime) -> None:
+        self._answer()
+        if ref in self.kept and self.kept[ref].state is UploadState.RECEIVING:
+            self._set(self.kept[ref], expires_at=until)
+
+    async def finish(self, received: Received, *, user_id: str) -> bool:
+        self._answer()
+        seen = self.kept.get(received.ref)
+        if seen is None or seen.state is not UploadState.RECEIVING:
+            return False
+        self.received[received.ref] = received
+        self._set(seen, state=UploadState.READY, user_id=user_id, expires_at=received.expires_at)
+        return True
+
+    async def find(self, ref: str) -> Upload | None:
+        self._answer()
+        return self.kept.get(ref)
+
+    async def claim(
+        self, ref: str, *, user_id: str, held_by: str | None, job_id: str, now: datetime, until: datetime
+    ) -> Upload | None:
+        self._answer()
+        seen = self.kept.get(ref)
+        if seen is None or seen.hidden or seen.state not in {UploadState.READY, UploadState.PRESIGNED}:
+            return None
+        if (seen.user_id, seen.job_id) != (user_id, held_by) or seen.expires_at <= now:
+            return None
+        return self._set(seen, job_id=job_id, claimed_at=now, expires_at=until)
+
+    async def of_job(self, job_id: str) -> list[Upload]:
+        self._answer()
+        return [upload for upload in self.kept.values() if upload.job_id == job_id]
+
+    async def expired(self, *, now: datetime, limit: int) -> list[Upload]:
+        self._answer()
+        past = [upload for upload in self.kept.values() if upload.expires_at <= now]
+        return sorted(past, key=lambda upload: upload.expires_at)[:limit]
+
+    async def extend(self, seen: Upload, *, until: datetime, job_id: str | None) -> bool:
+        return self._change(seen, expires_at=until, job_id=job_id)
+
+    async def doom(self, seen: Upload, *, until: datetime) -> bool:
+        return self._change(seen, state=UploadState.DOOMED, expires_at=until)
+
+    async def remove(self, ref: str) -> None:
+        self._answer()
+        self.kept.pop(ref, None)
 
 
 @dataclass
@@ -184,30 +282,56 @@ class Surroundings:
     """Fakes around real use cases."""
 
     jobs: FakeJobs = field(default_factory=FakeJobs)
+    uploads: FakeUploads = field(default_factory=FakeUploads)
+    store: FakePhotoStore = field(default_factory=FakePhotoStore)
     auth: FakeAuth = field(default_factory=FakeAuth)
     publisher: FakePublisher = field(default_factory=FakePublisher)
     clock: FakeClock = field(default_factory=FakeClock)
     policy: AddressPolicy = field(default_factory=AddressPolicy)
+    photo_policy: AddressPolicy = field(default_factory=AddressPolicy)
+    least_speed: int = 16384
 
     def use_cases(self) -> UseCases:
         """The gateway's use cases among these fakes."""
         check = CheckConnection(self.auth, self.clock, remember=timedelta(seconds=60))
+        uploads, store, clock = self.uploads, self.store, self.clock
         return UseCases(
             connect_account=ConnectAccount(self.auth, patience=0.05),
             enqueue_job=EnqueueJob(
                 check_connection=check,
+                claim_photo=ClaimPhoto(uploads=uploads, jobs=self.jobs, store=store, clock=clock, lifetime=LIFETIME),
                 jobs=self.jobs,
                 publisher=self.publisher,
                 key_ring=KEY_RING,
                 clock=self.clock,
             ),
-            read_job_status=ReadJobStatus(self.jobs),
-            record_job_event=RecordJobEvent(
-                self.jobs, self.clock, retention=Retention(completed_days=0, failed_days=0)
+            receive_upload=ReceiveUpload(
+                check_connection=check, uploads=uploads, store=store, clock=clock, lifetime=LIFETIME
             ),
+            presign_upload=PresignUpload(
+                check_connection=check, uploads=uploads, store=store, clock=clock, lifetime=LIFETIME
+            ),
+            read_job_status=ReadJobStatus(self.jobs),
+            record_job_event=self.record_job_event(),
             check_connection=check,
-            address_policy=self.policy,
+            address_policies=AddressPolicies(self.policy, self.photo_policy),
+            least_speed=self.least_speed,
         )
+
+    def record_job_event(self, retention: Retention | None = None) -> RecordJobEvent:
+        """What happens to a job's event."""
+        settle = SettlePhotos(uploads=self.uploads, discard=self._discard(), clock=self.clock, lifetime=LIFETIME)
+        keep = Retention(completed_days=0, failed_days=0)
+        return RecordJobEvent(self.jobs, settle, self.clock, retention=retention or keep)
+
+    def sweep_uploads(self) -> SweepUploads:
+        """What happens to photos from time to time."""
+        return SweepUploads(
+            uploads=self.uploads, jobs=self.jobs, discard=self._discard(), clock=self.clock, lifetime=LIFETIME
+        )
+
+    def _discard(self) -> DiscardUpload:
+        return DiscardUpload(uploads=self.uploads, store=self.store, clock=self.clock)
 
     def app(self, tracer_provider: TracerProvider | None = None) -> FastAPI:
         """The gateway's app, without anything real behind it."""

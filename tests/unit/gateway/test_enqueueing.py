@@ -47,9 +47,12 @@ async def test_the_shortest_call_is_enough(http: httpx2.AsyncClient, around: Sur
     assert (job.params, job.meta) == ("{}", None)
 
 
-@pytest.mark.parametrize("target", ["upload", "replace"])
-async def test_uploads_need_no_method(http: httpx2.AsyncClient, around: Surroundings, target: str) -> None:
-    reply = await http.post(REST, json={"user_id": USER, "target": target, "params": {"title": "x"}})
+@pytest.mark.parametrize(("target", "more"), [("upload", {}), ("replace", {"photo_id": 1})])
+async def test_uploads_need_no_method(
+    http: httpx2.AsyncClient, around: Surroundings, target: str, more: dict[str, Any]
+) -> None:
+    params = {"photo_url": "https://photos.example.com/harbour.jpg", **more}
+    reply = await http.post(REST, json={"user_id": USER, "target": target, "params": params})
     assert reply.status_code == 202
     assert around.publisher.handed[0].method is None
 

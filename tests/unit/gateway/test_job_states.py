@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobRetrying, Target
-from flickrhub_common.testing import FakeClock
 from flickrhub_gateway import models
 from flickrhub_gateway.models import MOVES, Retention, State, change_of, sources_of
-from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
-from tests.unit.gateway.fakes import NOON, USER, FakeJobs, a_job
+from tests.unit.gateway.fakes import NOON, USER, FakeJobs, Surroundings, a_job
 
 KEEP = Retention(completed_days=0, failed_days=0)
 COMMON: dict[str, Any] = {
@@ -63,7 +61,7 @@ def test_the_moves_of_a_job(source: str, target: str, allowed: bool) -> None:
 async def test_in_whatever_order_events_come_the_job_ends_completed(order: tuple[Any, ...]) -> None:
     jobs = FakeJobs()
     jobs.hold(a_job())
-    record = RecordJobEvent(jobs, FakeClock(), retention=KEEP)
+    record = Surroundings(jobs=jobs).record_job_event(KEEP)
     for event in (*order, *order):
         await record(event)
     assert (jobs.kept["j1"].state, jobs.kept["j1"].attempts) == (State.COMPLETED, 3)
@@ -71,7 +69,7 @@ async def test_in_whatever_order_events_come_the_job_ends_completed(order: tuple
 
 async def test_an_event_of_an_unknown_job_changes_nothing() -> None:
     jobs = FakeJobs()
-    await RecordJobEvent(jobs, FakeClock(), retention=KEEP)(_completed())
+    await Surroundings(jobs=jobs).record_job_event(KEEP)(_completed())
     assert not jobs.kept
 
 

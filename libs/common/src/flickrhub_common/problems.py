@@ -86,43 +86,6 @@ class RequestIds:
         await self._app(scope, receive, send_with_id)
 
 
-class BodyLimit:
-    """ASGI middleware: refuses a body over the limit, by what it says of itself or by what arrives.
-
-    FastAPI's ``max_body_size`` isn't used: it answers a declared length in plain text.
-    """
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app = app
-        self._most = most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if _declared_length(scope) > self._most:
-            await problem(Request(scope), errors.PayloadTooLarge())(scope, receive, send)
-            return
-        arrived = 0
-
-        async def receive_counted() -> Message:
-            nonlocal arrived
-            message = await receive()
-            arrived += len(message.get("body", b""))
-            if arrived > self._most:
-                raise errors.PayloadTooLarge
-            return message
-
-        await self._app(scope, receive_counted, send)
-
-
-def _declared_length(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value[:18]) if value.isdigit() else 0  # 18 digits are enough to be too much
-    return 0
-
-
 def unparsable() -> bytes:
     """The whole HTTP reply to bytes that aren't HTTP, with the envelope."""
     identifier = str(uuid.uuid4())

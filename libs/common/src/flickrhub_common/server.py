@@ -2,7 +2,7 @@
 
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import uvicorn
@@ -11,6 +11,7 @@ from opentelemetry.trace import TracerProvider
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flickrhub_common import problems
+from flickrhub_common.body_limit import BodyLimit
 from flickrhub_common.settings import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -25,11 +26,13 @@ def make_app(
     description: str,
     lifespan: Lifespan,
     max_body_bytes: int = MAX_BODY_BYTES,
+    larger_bodies: Mapping[str, int] | None = None,
     tracer_provider: TracerProvider | None = None,
     untraced: frozenset[str] = UNTRACED,
 ) -> FastAPI:
     """An app with the hub's envelope, request ids and body limit; the lifespan opens and closes everything.
 
+    ``larger_bodies`` gives the paths that take larger bodies, each with its limit in bytes.
     Every request has a span of ``tracer_provider`` (the process's, if none is given), except for the paths ``untraced``
     names: probes, and paths whose query carries a secret, since a span holds the query. The framework's own docs
     pages are off: they load scripts from elsewhere.
@@ -50,7 +53,7 @@ def make_app(
             "exclude": lambda scope: scope.get("path") in untraced,
         },
     )
-    app.add_middleware(problems.BodyLimit, most=max_body_bytes)
+    app.add_middleware(BodyLimit, most=max_body_bytes, larger=larger_bodies or {})
     problems.install(app)
     return app
 

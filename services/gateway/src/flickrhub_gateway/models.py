@@ -8,8 +8,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from flickrhub_common.addresses import AddressPolicy
 from flickrhub_common.contracts import Callback, Failure, JobCompleted, JobFailed, JobRetrying, Target
 from flickrhub_common.json_text import dump
+from flickrhub_gateway.uploads import InlinePhoto
 
 MAX_RESULT_BYTES = 14 * 1024 * 1024
 """Longest reply of Flickr's that is kept: Mongo holds 16 MiB a document, of which the request may be over 1 MiB."""
@@ -43,9 +45,26 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
 """The moves that are allowed, from each state; whatever else an event asks for is late or repeated, and ignored."""
 
 
+OPEN = frozenset(source for source, targets in MOVES.items() if targets)
+"""The states of a job that hasn't ended."""
+
+
 def sources_of(state: State) -> frozenset[State]:
     """The states from which a job may come into this one."""
     return frozenset(source for source, targets in MOVES.items() if state in targets)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicies:
+    """Which addresses a client may have the hub call: for callbacks, and for photos."""
+
+    callback: AddressPolicy = field(default_factory=AddressPolicy)
+    photo: AddressPolicy = field(default_factory=AddressPolicy)
+
+    @classmethod
+    def of(cls, context: object) -> "AddressPolicies":
+        """What a check was given to go by; without it only public addresses pass."""
+        return context if isinstance(context, cls) else cls()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +79,7 @@ class Authorisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What a client asks for, checked."""
+    """What a client asks for, checked. ``photo`` is the photo_ref it names, or a photo that came with the call."""
 
     user_id: str
     target: Target
@@ -69,6 +88,7 @@ class NewJob:
     callback_url: str | None
     callback_secret: str | None = field(repr=False)
     meta: dict[str, Any] | None
+    photo: str | InlinePhoto | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

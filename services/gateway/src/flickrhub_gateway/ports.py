@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from flickrhub_common.contracts import JobRequested
-from flickrhub_gateway.models import Authorisation, Job, JobChange, JobReport
+from flickrhub_gateway.models import Authorisation, Job, JobChange, JobReport, State
+from flickrhub_gateway.uploads import Received, Upload
 
 
 class Jobs(Protocol):
@@ -17,6 +18,10 @@ class Jobs(Protocol):
 
     async def find(self, job_id: str, *, user_id: str) -> JobReport | None:
         """What is known of this user's job; None if there is none, or it is another user's."""
+        ...
+
+    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+        """The states of those of these jobs that there are."""
         ...
 
     async def apply(self, change: JobChange) -> bool:
@@ -69,4 +74,53 @@ class Publisher(Protocol):
 
     def hand_over(self, job: Job) -> None:
         """See to it that a stored job is published soon; never waits, never raises."""
+        ...
+
+
+class Uploads(Protocol):
+    """The records of photos in the photo store. Every call raises Unavailable when Mongo is away.
+
+    Whatever decides from a record names it as it was seen: another gateway may have changed it meanwhile.
+    """
+
+    async def add(self, upload: Upload) -> None:
+        """Store a new record; when this returns it is durable."""
+        ...
+
+    async def keep(self, ref: str, *, until: datetime) -> None:
+        """Have a photo that is still coming in expire later."""
+        ...
+
+    async def finish(self, received: Received, *, user_id: str) -> bool:
+        """Note that the whole photo is here and whose it is; False if its record has gone meanwhile."""
+        ...
+
+    async def find(self, ref: str) -> Upload | None:
+        """A record."""
+        ...
+
+    async def claim(
+        self, ref: str, *, user_id: str, held_by: str | None, job_id: str, now: datetime, until: datetime
+    ) -> Upload | None:
+        """Have a job use this user's photo, if ``held_by`` has it and it hasn't expired; in one step, so one wins."""
+        ...
+
+    async def of_job(self, job_id: str) -> list[Upload]:
+        """The photos a job has claimed."""
+        ...
+
+    async def expired(self, *, now: datetime, limit: int) -> list[Upload]:
+        """Records past their time, oldest first."""
+        ...
+
+    async def extend(self, seen: Upload, *, until: datetime, job_id: str | None) -> bool:
+        """Have an unchanged record expire later, and belong to this job, or to none; whether it was unchanged."""
+        ...
+
+    async def doom(self, seen: Upload, *, until: datetime) -> bool:
+        """Have nobody claim an unchanged record any more; it is looked at again at ``until``. Whether it was so."""
+        ...
+
+    async def remove(self, ref: str) -> None:
+        """Forget a record; harmless when there is none."""
         ...

@@ -6,10 +6,12 @@ from flickrhub_common.settings import (
     CallbackTargetSettings,
     InternalSettings,
     MongoSettings,
+    PhotoStoreSettings,
     RabbitSettings,
     RedisSettings,
     SealingSettings,
     Settings,
+    UploadSourceSettings,
 )
 
 
@@ -20,6 +22,8 @@ class GatewaySettings(
     InternalSettings,
     SealingSettings,
     CallbackTargetSettings,
+    UploadSourceSettings,
+    PhotoStoreSettings,
     Settings,
 ):
     """The environment of the gateway."""
@@ -42,4 +46,13 @@ class GatewaySettings(
     )
     sweep_after_seconds: float = Field(
         5, gt=0, le=3600, description="Age at which a job that RabbitMQ never confirmed is published again, in seconds."
+    )
+    upload_ttl_hours: float = Field(
+        24, gt=0, le=168, description="Hours a photo that was handed over waits for its job, and again after a failure."
+    )
+    upload_sweep_seconds: float = Field(
+        60, gt=0, le=3600, description="How often photos that have expired are looked for, in seconds."
+    )
+    upload_min_bytes_per_second: int = Field(
+        16384, ge=1, description="Slowest average at which a photo may come in, after 10 s of grace."
     )

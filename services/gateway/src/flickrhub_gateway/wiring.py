@@ -20,23 +20,32 @@ from flickrhub_common.errors import HubError
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.http_client import make_http_client
 from flickrhub_common.mongo import make_mongo, ping_mongo
+from flickrhub_common.photo_store import PhotoStore, open_photo_store
 from flickrhub_common.redis import make_redis, ping_redis
 from flickrhub_common.server import UNTRACED, Lifespan, make_app
+from flickrhub_common.settings import GRIDFS
 from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
 from flickrhub_gateway.adapters.jobs import MongoJobs
-from flickrhub_gateway.handlers import http, openapi, queue, timer
-from flickrhub_gateway.models import Retention
+from flickrhub_gateway.adapters.uploads import MongoUploads
+from flickrhub_gateway.handlers import documenting, http, queue, timer, uploads
+from flickrhub_gateway.models import AddressPolicies, Retention
 from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_gateway.usecases import UseCases
 from flickrhub_gateway.usecases.check_connection import CheckConnection
+from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
+from flickrhub_gateway.usecases.discard_upload import DiscardUpload
 from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
 from flickrhub_gateway.usecases.mark_published import MarkPublished
+from flickrhub_gateway.usecases.presign_upload import PresignUpload
 from flickrhub_gateway.usecases.publish_job import PublishJob
 from flickrhub_gateway.usecases.publish_jobs import PublishJobs
 from flickrhub_gateway.usecases.read_job_status import ReadJobStatus
+from flickrhub_gateway.usecases.receive_upload import ReceiveUpload
 from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
+from flickrhub_gateway.usecases.settle_photos import SettlePhotos
 from flickrhub_gateway.usecases.sweep_jobs import SweepJobs
+from flickrhub_gateway.usecases.sweep_uploads import SweepUploads
 
 SERVICE = "gateway"
 INDEX_RETRY_SECONDS = 2.0
@@ -45,6 +54,23 @@ DESCRIPTION = (
     "it as a signed callback. Every reply has a `request_id`; a failure has `error` with `code`, `message` and, for "
     "wrong fields, `details`."
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """Where everything is kept."""
+
+    jobs: MongoJobs
+    uploads: MongoUploads
+    photos: PhotoStore
+
+    async def make_indexes(self) -> None:
+        await self.jobs.make_indexes()
+        await self.uploads.make_indexes()
+
+    async def check_indexes(self) -> None:
+        await self.jobs.check_indexes()
+        await self.uploads.check_indexes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +88,7 @@ def make_gateway_app(lifespan: Lifespan, *, tracer_provider: TracerProvider | No
         description=DESCRIPTION,
         lifespan=lifespan,
         tracer_provider=tracer_provider,
+        larger_bodies={uploads.UPLOADS_PATH: uploads.MAX_UPLOAD_BYTES},
         untraced=UNTRACED | {http.CALLBACK_PATH},  # its query holds the verifier
     )
 
@@ -69,10 +96,10 @@ def make_gateway_app(lifespan: Lifespan, *, tracer_provider: TracerProvider | No
         named: Mapping[str, Check] = request.app.state.checks
         return named
 
-    routers = (http.router, health_router(checks))
+    routers = (http.router, uploads.router, health_router(checks))
     for router in routers:
         app.include_router(router)
-    openapi.describe(app, routers)
+    documenting.describe(app, routers)
     return app
 
 
@@ -95,33 +122,41 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         mongo = await stack.enter_async_context(make_mongo(settings, service=SERVICE))
-        jobs = MongoJobs(mongo[settings.mongo_db])
+        stores = _Stores(
+            jobs=MongoJobs(mongo[settings.mongo_db]),
+            uploads=MongoUploads(mongo[settings.mongo_db]),
+            photos=await stack.enter_async_context(open_photo_store(settings, database=mongo[settings.mongo_db])),
+        )
         redis = make_redis(settings, max_connections=4)
         stack.push_async_callback(redis.aclose)
         auth = await _open_auth(stack, settings)
         messaging = Messaging(
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
         )
-        published = MarkPublished(jobs, clock)
+        published = MarkPublished(stores.jobs, clock)
         publisher = _publisher(settings, messaging, published)
-        use = _use_cases(settings, jobs=jobs, auth=auth, publisher=publisher)
+        use = _use_cases(settings, stores, auth=auth, publisher=publisher)
 
         queue.subscribe(messaging, use)
         stack.push_async_callback(_ignoring_outage(published.flush))
         stack.push_async_callback(messaging.stop)
         await messaging.start()
-        await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, jobs.make_indexes)))
+        await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, stores.make_indexes)))
         await stack.enter_async_context(beside(published.run()))
         await stack.enter_async_context(beside(publisher.run()))
-        sweep = _sweep(settings, messaging, jobs, published)
+        sweep = _sweep(settings, messaging, stores.jobs, published)
         await stack.enter_async_context(beside(timer.sweep(settings.sweep_interval_seconds, sweep)))
+        sweep_uploads = _sweep_uploads(settings, stores)
+        await stack.enter_async_context(beside(timer.sweep_uploads(settings.upload_sweep_seconds, sweep_uploads)))
         stack.push_async_callback(publisher.drain, settings.shutdown_grace_seconds / 4)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
-            "mongo": _in_turn(partial(ping_mongo, mongo), jobs.check_indexes),
+            "mongo": _in_turn(partial(ping_mongo, mongo), stores.check_indexes),
             "redis": partial(ping_redis, redis),
             "auth": auth.ping,
         }
+        if settings.upload_store_url != GRIDFS:  # which is Mongo
+            checks["photo_store"] = stores.photos.ping
         yield Gateway(use=use, checks=checks)
 
 
@@ -154,19 +189,47 @@ def _sweep(settings: GatewaySettings, messaging: Messaging, jobs: MongoJobs, pub
     )
 
 
-def _use_cases(settings: GatewaySettings, *, jobs: MongoJobs, auth: HttpAuth, publisher: PublishJobs) -> UseCases:
-    clock = SystemClock()
+def _discard(stores: _Stores) -> DiscardUpload:
+    return DiscardUpload(uploads=stores.uploads, store=stores.photos, clock=SystemClock())
+
+
+def _sweep_uploads(settings: GatewaySettings, stores: _Stores) -> SweepUploads:
+    return SweepUploads(
+        uploads=stores.uploads,
+        jobs=stores.jobs,
+        discard=_discard(stores),
+        clock=SystemClock(),
+        lifetime=timedelta(hours=settings.upload_ttl_hours),
+    )
+
+
+def _use_cases(settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, publisher: PublishJobs) -> UseCases:
+    clock, lifetime = SystemClock(), timedelta(hours=settings.upload_ttl_hours)
+    jobs, uploads, photos = stores.jobs, stores.uploads, stores.photos
     check = CheckConnection(auth, clock, remember=timedelta(seconds=settings.connection_cache_seconds))
     retention = Retention(completed_days=settings.job_ttl_complete_days, failed_days=settings.job_ttl_fail_days)
+    settle = SettlePhotos(uploads=uploads, discard=_discard(stores), clock=clock, lifetime=lifetime)
     return UseCases(
         connect_account=ConnectAccount(auth),
         enqueue_job=EnqueueJob(
-            check_connection=check, jobs=jobs, publisher=publisher, key_ring=settings.key_ring(), clock=clock
+            check_connection=check,
+            claim_photo=ClaimPhoto(uploads=uploads, jobs=jobs, store=photos, clock=clock, lifetime=lifetime),
+            jobs=jobs,
+            publisher=publisher,
+            key_ring=settings.key_ring(),
+            clock=clock,
+        ),
+        receive_upload=ReceiveUpload(
+            check_connection=check, uploads=uploads, store=photos, clock=clock, lifetime=lifetime
+        ),
+        presign_upload=PresignUpload(
+            check_connection=check, uploads=uploads, store=photos, clock=clock, lifetime=lifetime
         ),
         read_job_status=ReadJobStatus(jobs),
-        record_job_event=RecordJobEvent(jobs, clock, retention=retention),
+        record_job_event=RecordJobEvent(jobs, settle, clock, retention=retention),
         check_connection=check,
-        address_policy=settings.address_policy(),
+        address_policies=AddressPolicies(settings.address_policy(), settings.photo_address_policy()),
+        least_speed=settings.upload_min_bytes_per_second,
     )
 
 

@@ -54,6 +54,12 @@ class MongoJobs:
             found = await self._jobs.find_one({"_id": job_id, "user_id": user_id}, _REPORTED)
         return None if found is None else _report(found)
 
+    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+        """The states of those of these jobs that there are."""
+        with mongo_errors():
+            found = await self._jobs.find({"_id": {"$in": list(job_ids)}}, {"state": 1}).to_list()
+        return {document["_id"]: State(document["state"]) for document in found}
+
     async def apply(self, change: JobChange) -> bool:
         """Change a job in one step if its present state allows it; whether it did."""
         allowed: Document = {"_id": change.job_id, "state": {"$in": sorted(sources_of(change.state))}}

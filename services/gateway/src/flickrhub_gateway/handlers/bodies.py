@@ -44,7 +44,9 @@ def checked(model: type[M], value: dict[str, Any], context: object = None) -> M:
         return model.model_validate(value, context=context)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-    sentences = list(dict.fromkeys(f"{_path(item['loc'])}: {_what(item)}" for item in found[:MAX_SENTENCES]))
+    target = value.get("target")
+    shown = found[:MAX_SENTENCES]
+    sentences = list(dict.fromkeys(f"{_path(item['loc'])}: {_what(item, target)}" for item in shown))
     if len(found) > MAX_SENTENCES:
         sentences.append(f"and {len(found) - MAX_SENTENCES} more")
     raise InvalidRequest(details=sentences)
@@ -56,7 +58,9 @@ def _path(loc: tuple[int | str, ...]) -> str:
     return ".".join(part if len(part) <= MAX_NAME_SHOWN else part[:MAX_NAME_SHOWN] + "…" for part in parts) or "body"
 
 
-def _what(item: Any) -> str:
+def _what(item: Any, target: Any) -> str:
+    if item["type"] == "extra_forbidden" and len(item["loc"]) > 1:  # only these targets' params have names of ours
+        return f"isn't a parameter of {target}"
     phrase = _PHRASES.get(item["type"])
     if phrase is None:
         return str(item["msg"]).removeprefix("Value error, ")

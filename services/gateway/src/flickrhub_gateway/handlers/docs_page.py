@@ -42,21 +42,37 @@ def _anchor(method: str, path: str) -> str:
 
 
 def _call(method: str, path: str, call: dict[str, Any]) -> str:
-    body = call.get("requestBody", {}).get("content", {}).get("application/json", {})
+    bodies = call.get("requestBody", {}).get("content", {})
     replies = "".join(_reply(status, reply) for status, reply in sorted(call["responses"].items()))
     return (
         f'<section id="{_anchor(method, path)}"><h2><span class="method">{method.upper()}</span>'
         f"<code>{escape(path)}</code></h2><p>{_text(call.get('description', call.get('summary', '')))}</p>"
-        f"{_fields(list(_parameters(call, body.get('schema', {}))))}{_examples(body, 'Request')}{replies}</section>"
+        f"{_fields(list(_parameters(call)))}{''.join(_body(*body) for body in bodies.items())}{replies}</section>"
     )
 
 
-def _parameters(call: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    """Name, whether required, and description of whatever the caller sends."""
+def _body(media_type: str, content: dict[str, Any]) -> str:
+    """The fields of each form a body may have, then the examples."""
+    schema = content["schema"]
+    forms = "".join(
+        f"<p>Body, <code>{escape(media_type)}</code>: {_text(form.get('description', 'the bytes as they are.'))}</p>"
+        f"{_fields(list(_properties(form)))}"
+        for form in schema.get("oneOf", [schema])
+    )
+    return forms + _examples(content, "Request")
+
+
+def _parameters(call: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Name, whether required, and description of what the caller says in the URL."""
     for parameter in call.get("parameters", []):
         yield parameter["name"], parameter.get("required", False), parameter.get("description", "")
+
+
+def _properties(schema: dict[str, Any], under: str = "") -> Iterator[tuple[str, bool, str]]:
+    """The same of what it sends in the body, with the fields of fields."""
     for name, field in schema.get("properties", {}).items():
-        yield name, name in schema.get("required", []), field.get("description", "")
+        yield under + name, name in schema.get("required", []), field.get("description", "")
+        yield from _properties(field, f"{under}{name}.")
 
 
 def _fields(fields: list[tuple[str, bool, str]]) -> str:

@@ -11,7 +11,8 @@ from flickrhub_common.problems import envelope, json_response, request_id
 from flickrhub_gateway.handlers import openapi as docs
 from flickrhub_gateway.handlers.bodies import checked, json_body
 from flickrhub_gateway.handlers.docs_page import docs_page
-from flickrhub_gateway.handlers.requests import CallbackQuery, CompleteBody, EnqueueBody, StartBody, StatusBody
+from flickrhub_gateway.handlers.enqueue_bodies import body_for
+from flickrhub_gateway.handlers.requests import CallbackQuery, CompleteBody, StartBody, StatusBody
 from flickrhub_gateway.models import JobReport, returnvalue_of
 from flickrhub_gateway.usecases import UseCases
 
@@ -64,7 +65,8 @@ async def _complete(request: Request, walk: CompleteBody) -> str:
 async def enqueue(request: Request) -> Response:
     """Accept a call of Flickr's API as a job; 202 means that it will end."""
     use = _use(request)
-    body = checked(EnqueueBody, await json_body(request), use.address_policy)
+    given = await json_body(request)
+    body = checked(body_for(given.get("target")), given, use.address_policies)
     return envelope(request, {"job_id": await use.enqueue_job(body.job())}, status=202)
 
 

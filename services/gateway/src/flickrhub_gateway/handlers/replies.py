@@ -1,5 +1,6 @@
 """The shapes of the gateway's replies, for its OpenAPI document only: nothing is checked against them when it runs."""
 
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -76,6 +77,37 @@ class EnqueueReply(_Reply):
     """The job is stored and will end."""
 
     data: Accepted
+
+
+class Uploaded(BaseModel):
+    """The photo that was received."""
+
+    photo_ref: UUID = Field(description="Goes into the `params` of one upload or replacement of the same `user_id`.")
+    bytes: int
+    sha256: str = Field(description="Of the photo's bytes, in hex.")
+    content_type: str = Field(description="What it is by its first bytes, whatever it was called.")
+    expires_at: datetime = Field(description="Until then a job may use it.")
+
+
+class UploadReply(_Reply):
+    """The photo is stored."""
+
+    data: Uploaded
+
+
+class Presigned(BaseModel):
+    """A place in the photo store."""
+
+    photo_ref: UUID = Field(description="Goes into the `params` of an upload or replacement, once the photo is put.")
+    url: str = Field(description="Takes the photo, and only that, by `PUT`. Whoever knows it may use it.")
+    method: Literal["PUT"]
+    expires_at: datetime = Field(description="Until then the URL takes the photo, and a job may use it.")
+
+
+class PresignReply(_Reply):
+    """Where to put the photo."""
+
+    data: Presigned
 
 
 class Observability(BaseModel):

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 import structlog
 
@@ -15,6 +16,7 @@ from flickrhub_common.telemetry import trace_headers, trace_uuid
 from flickrhub_gateway.models import Job, NewJob, is_uuid
 from flickrhub_gateway.ports import Jobs, Publisher
 from flickrhub_gateway.usecases.check_connection import CheckConnection
+from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 
 log = logger(__name__)
 
@@ -27,9 +29,17 @@ class EnqueueJob:
     """Stores the job, which is the promise, and hands it over to be published."""
 
     def __init__(
-        self, *, check_connection: CheckConnection, jobs: Jobs, publisher: Publisher, key_ring: KeyRing, clock: Clock
+        self,
+        *,
+        check_connection: CheckConnection,
+        claim_photo: ClaimPhoto,
+        jobs: Jobs,
+        publisher: Publisher,
+        key_ring: KeyRing,
+        clock: Clock,
     ) -> None:
         self._check_connection = check_connection
+        self._claim_photo = claim_photo
         self._jobs = jobs
         self._publisher = publisher
         self._key_ring = key_ring
@@ -38,8 +48,8 @@ class EnqueueJob:
     async def __call__(self, new: NewJob) -> str:
         """The id of the accepted job.
 
-        Raises TokenNotFound for a user without a connection, and Unavailable, within 3 s, when auth or the store is
-        away; then nothing was promised.
+        Raises TokenNotFound for a user without a connection, InvalidRequest or Conflict for a photo it can't have, and
+        Unavailable, within 3 s, when auth, Mongo or the photo store is away; then nothing was promised.
         """
         if not is_uuid(new.user_id):
             raise TokenNotFound  # no connection was ever called that: as unknown as any other
@@ -48,6 +58,9 @@ class EnqueueJob:
         try:
             async with asyncio.timeout(ACCEPT_SECONDS):
                 await self._check_connection(job.user_id)
+                if new.photo is not None:
+                    found = await self._claim_photo(new.photo, user_id=job.user_id, job_id=job.id)
+                    job = replace(job, params=dump(found | new.params))
                 await self._jobs.add(job)
         except TimeoutError as error:
             raise Unavailable("mongo") from error

@@ -1,19 +1,25 @@
 """Records what executors report: the gateway is the only writer of a job's state."""
 
 from flickrhub_common.clock import Clock
-from flickrhub_common.contracts import JobCompleted, JobFailed, JobRetrying
+from flickrhub_common.contracts import JobCompleted, JobFailed, JobRetrying, Target
 from flickrhub_common.logs import logger
 from flickrhub_gateway.models import Retention, change_of
 from flickrhub_gateway.ports import Jobs
+from flickrhub_gateway.usecases.settle_photos import SettlePhotos
 
 log = logger(__name__)
 
 
 class RecordJobEvent:
-    """Changes a job as the table of moves allows, in one step; late, repeated and reordered events change nothing."""
+    """Changes a job as the table of moves allows, in one step; late, repeated and reordered events change nothing.
 
-    def __init__(self, jobs: Jobs, clock: Clock, *, retention: Retention) -> None:
+    When an upload or replacement has ended, its photo is settled: also after an event without effect, since the one
+    before may have been cut short in between.
+    """
+
+    def __init__(self, jobs: Jobs, settle_photos: SettlePhotos, clock: Clock, *, retention: Retention) -> None:
         self._jobs = jobs
+        self._settle_photos = settle_photos
         self._clock = clock
         self._retention = retention
 
@@ -22,3 +28,5 @@ class RecordJobEvent:
         change = change_of(event, now=self._clock.now(), retention=self._retention)
         applied = await self._jobs.apply(change)
         log.debug("job_changed" if applied else "job_event_without_effect", state=change.state.value)
+        if event.target is not Target.REST and not isinstance(event, JobRetrying):
+            await self._settle_photos(event)

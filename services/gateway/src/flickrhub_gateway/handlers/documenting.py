@@ -1,0 +1,109 @@
+"""How the OpenAPI document is put together: what calls have in common, and the nulls that FastAPI would leave out."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from flickrhub_common import errors
+from flickrhub_common.errors import HubError
+from flickrhub_gateway.handlers import replies
+
+Documented = dict[str, Any]
+
+REQUEST_ID = "5f0c2a52-8f0e-4c63-9b0a-0f6a2f1c7d11"
+USER_ID = "09b4e414-4f70-4226-9ee8-f9e815fc2539"
+JOB_ID = "e6b6634c-e07c-43f0-88b3-9516590aad77"
+PHOTO_REF = "7d5e1f0a-52c3-4f0e-9a52-6a2b8f6f5b0c"
+TRACE_ID = "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"
+AUTH_AWAY = errors.Unavailable("auth")
+ANY_BODY = (errors.PayloadTooLarge(), errors.UnsupportedMediaType())
+
+
+def enveloped(data: dict[str, Any], *, twice: bool = False) -> dict[str, Any]:
+    """A successful reply."""
+    return {**(data if twice else {}), "request_id": REQUEST_ID, "data": data, "error": None}
+
+
+def json_body(*models: type[BaseModel], **examples: Any) -> Documented:
+    """A JSON body of one of these forms."""
+    named = {name: {"value": value} for name, value in examples.items()}
+    schemas = [_inlined(model.model_json_schema()) for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+    content = {"application/json": {"schema": schema, "examples": named}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its definitions where they are used: a reference would look for them in the document's root."""
+    definitions = schema.pop("$defs", {})
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, list):
+            return [resolve(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = definitions.get(str(value.get("$ref", "")).rpartition("/")[2], {})
+        return {name: resolve(item) for name, item in {**found, **value}.items() if name != "$ref"}
+
+    return dict(resolve(schema))
+
+
+def ok(model: type[BaseModel], description: str, **examples: Any) -> Documented:
+    """A successful reply with its examples."""
+    named = {name: {"value": value} for name, value in examples.items()}
+    return {"model": model, "description": description, "content": {"application/json": {"examples": named}}}
+
+
+def refusals(*failures: HubError) -> dict[int | str, Documented]:
+    """A reply for every status, with an example for every code under it."""
+    found: dict[int | str, Documented] = {}
+    for failure in (*failures, HubError()):
+        problem: dict[str, Any] = {"code": failure.code, "message": failure.message}
+        if failure.details:
+            problem["details"] = failure.details
+        reply = found.setdefault(
+            failure.status, {"model": replies.Failed, "description": "", "content": {"application/json": {}}}
+        )
+        reply["description"] = " · ".join(filter(None, (reply["description"], f"`{failure.code}`")))
+        value = {"request_id": REQUEST_ID, "data": None, "error": problem}
+        reply["content"]["application/json"].setdefault("examples", {})[failure.code] = {"value": value}
+        if failure.retry_after is not None:
+            reply["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return found
+
+
+def wrong(*details: str) -> HubError:
+    """A request with these fields wrong."""
+    return errors.InvalidRequest(details=list(details))
+
+
+def describe(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Give the app its document, with the examples of these routers' calls as they were written.
+
+    FastAPI leaves every null out of the document, which the envelope's ``"error": null`` doesn't survive.
+    """
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    plain = app.openapi
+
+    def openapi() -> Documented:
+        if app.openapi_schema is None:
+            document = plain()
+            for route in routes:
+                for method in route.methods or () if route.include_in_schema else ():
+                    _put_back(document["paths"][route.path][method.lower()], route)
+        return plain()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's own documentation shows
+
+
+def _put_back(call: Documented, route: APIRoute) -> None:
+    written = [(call["responses"][str(status)], reply) for status, reply in route.responses.items()]
+    if "requestBody" in (route.openapi_extra or {}):
+        written.append((call["requestBody"], (route.openapi_extra or {})["requestBody"]))
+    for shown, given in written:
+        for media_type, content in given["content"].items():
+            examples = {name: content[name] for name in ("example", "examples") if name in content}
+            shown["content"][media_type].update(examples)
