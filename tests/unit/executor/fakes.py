@@ -1,7 +1,9 @@
 """Fakes of the executor's ports, and an executor made of them."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Message, Reservation, Target
@@ -118,7 +120,8 @@ class FakeLimits:
 @dataclass
 class _Entry:
     state: str
-    attempt: int = 0
+    sequence: int = 0
+    owner: str = ""
     until: float = 0.0
     outcome: Outcome | None = None
     retry: JobRequested | None = None
@@ -129,10 +132,13 @@ class _Entry:
 class FakeClaims:
     """The rules of `RedisClaims`, by a fake clock."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, *, lease: float = LEASE) -> None:
         self.entries: dict[str, _Entry] = {}
         self.away = False
+        self.asked_to_renew = asyncio.Event()
         self._clock = clock
+        self._lease = lease
+        self._owners = count(1)
 
     async def take(self, job: JobRequested) -> Claim:
         entry = self._entry(job.job_id)
@@ -141,12 +147,21 @@ class FakeClaims:
         running = entry.state == "running"
         if running and entry.until > self._now():
             return Held(entry.until - self._now())
-        if running and entry.attempt > job.attempt:
+        if running and entry.sequence > job.sequence:
             return Superseded(None, 0.0)
-        if entry.state == "retry" and job.attempt <= entry.attempt:
+        if entry.state == "retry" and job.sequence <= entry.sequence:
             return Superseded(entry.retry, entry.due)
-        self.entries[job.job_id] = _Entry("running", job.attempt, self._now() + LEASE)
-        return Taken(doubtful=running)
+        owner = f"owner-{next(self._owners)}"
+        self.entries[job.job_id] = _Entry("running", job.sequence, owner, self._now() + self._lease)
+        return Taken(doubtful=running, owner=owner)
+
+    async def renew(self, job: JobRequested, *, owner: str) -> bool:
+        self.asked_to_renew.set()
+        entry = self._entry(job.job_id)
+        if (entry.state, entry.owner) != ("running", owner):
+            return False
+        entry.until = self._now() + self._lease
+        return True
 
     async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:
         entry = self._entry(job.job_id)
@@ -157,9 +172,9 @@ class FakeClaims:
 
     async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
         entry = self._entry(job.job_id)
-        if entry.state in {"ended", "reported"} or entry.attempt > job.attempt:
+        if entry.state in {"ended", "reported"} or entry.sequence > job.sequence:
             return False
-        self.entries[job.job_id] = _Entry("retry", job.attempt, retry=retry, due=due)
+        self.entries[job.job_id] = _Entry("retry", job.sequence, retry=retry, due=due)
         return True
 
     async def mark_buried(self, job_id: str) -> None:

@@ -46,7 +46,7 @@ def test_mock_flickr_points_at_the_simulator(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_target_s_own_concurrency_goes_before_the_common_one(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], target: str, concurrency: int
 ) -> None:
-    for name, value in {**variables, "TARGET": target}.items():
+    for name, value in {**variables, "TARGET": target, "MONGO_URL": "mongodb://localhost/"}.items():
         monkeypatch.setenv(name, value)
     assert load(ExecutorSettings).concurrency() == concurrency
 
@@ -70,6 +70,20 @@ def test_a_target_s_own_concurrency_goes_before_the_common_one(
         ("CACHE_TTL_SECONDS", "0"),
         ("WORKER_CONCURRENCY", "0"),
         ("WORKER_REST_CONCURRENCY", "2000"),
+        ("UPLOAD_TIMEOUT_SECONDS", "0"),
+        ("UPLOAD_TIMEOUT_SECONDS", "1501"),
+        ("UPLOAD_MIN_BYTES_PER_SECOND", "0"),
+        ("UPLOAD_MIN_BYTES_PER_SECOND", "inf"),
+        ("UPLOAD_LOOK_SECONDS", "soon"),
+        ("UPLOAD_LOOK_SECONDS", "1"),
+        ("UPLOAD_LOOK_SECONDS", "1,"),
+        ("UPLOAD_LOOK_SECONDS", "1,-1"),
+        ("UPLOAD_LOOK_SECONDS", "1,nan"),
+        ("UPLOAD_LOOK_SECONDS", "1,inf"),
+        ("UPLOAD_LOOK_SECONDS", "1,3601"),
+        ("UPLOAD_LOOK_SECONDS", ",".join("1" * 21)),
+        ("UPLOAD_ALLOW_CIDRS", "0.0.0.0/0"),
+        ("UPLOAD_STORE_URL", "file:///tmp"),
         ("INTERNAL_API_TOKEN", "short"),
         ("LOG_LEVEL", "loud"),
     ],
@@ -89,3 +103,22 @@ def test_the_internal_token_is_required(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("INTERNAL_API_TOKEN")
     with pytest.raises(SystemExit, match=r"^INTERNAL_API_TOKEN: "):
         load(ExecutorSettings)
+
+
+def test_the_waits_before_looks_are_numbers_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(ExecutorSettings).look_waits() == (1, 4, 15, 40)
+    monkeypatch.setenv("UPLOAD_LOOK_SECONDS", " 0, 0.25 ")
+    assert load(ExecutorSettings).look_waits() == (0, 0.25)
+
+
+@pytest.mark.parametrize("target", ["upload", "replace"])
+def test_mongo_s_url_is_required_where_photos_lie_in_mongo(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    monkeypatch.setenv("TARGET", target)
+    with pytest.raises(SystemExit, match=f"^MONGO_URL: is needed for target {target} while UPLOAD_STORE_URL is gridfs"):
+        load(ExecutorSettings)
+    monkeypatch.setenv("UPLOAD_STORE_URL", "s3://photos")
+    assert load(ExecutorSettings).mongo_url is None
+
+
+def test_mongo_s_url_isn_t_asked_of_the_rest_executor() -> None:
+    assert load(ExecutorSettings).mongo_url is None

@@ -65,3 +65,7 @@ class OutcomeUnknown(PermanentFailure):
 
 class AttemptsExhausted(PermanentFailure):
     """Every attempt failed; the last reason is the cause."""
+
+
+class ClaimLost(Exception):
+    """Another executor has taken over the job, or may have: what this one was about to do isn't its any more."""

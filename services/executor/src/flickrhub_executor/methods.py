@@ -5,6 +5,9 @@ the rule of Flickr's own SDK (flickr/flickr-sdk, src/services/rest/api.ts): POST
 or delete permission, GET for all others.
 """
 
+UPLOAD, REPLACE = "upload", "replace"
+"""Flickr's endpoints for photos, which are no methods but have codes of their own."""
+
 _WRITE_METHODS = """
 blogs.postPhoto
 favorites.add favorites.remove
@@ -83,6 +86,8 @@ TRANSIENT_CODES: dict[str, frozenset[int]] = {
     "flickr.photos.transform.rotate": frozenset({3}),
     "flickr.push.subscribe": frozenset({6}),
     "flickr.push.unsubscribe": frozenset({6}),
+    UPLOAD: frozenset({3, 14}),
+    REPLACE: frozenset({3}),
 }
 """A method's own codes that pass with time."""
 

@@ -62,14 +62,14 @@ def _judge(reply: FlickrReply, *, method: str, repeated: bool) -> Success:
             return _judge_code(int(match[1]), message, reply, method=method, repeated=repeated)
     elif match := _OAUTH_PROBLEM.search(body):
         raise _failure_of_oauth(match[1].decode())
-    raise _failure_of_status(reply)
+    raise failure_of_status(reply)
 
 
 def _judge_json(body: bytes, reply: FlickrReply, *, method: str, repeated: bool) -> Success:
     try:
         text = compact(body.rstrip(b", \r\n"))  # error 201 was seen with a comma behind it
     except NotJson:
-        raise _failure_of_status(reply) from None
+        raise failure_of_status(reply) from None
     fine = 200 <= reply.status < 300
     if fine and (text.endswith(_OK_LAST) or text.startswith(_OK_FIRST)):
         return Success(text)  # where Flickr puts it, and in compact JSON surely the outermost: no second parsing
@@ -77,21 +77,22 @@ def _judge_json(body: bytes, reply: FlickrReply, *, method: str, repeated: bool)
     if fine and parsed.get("stat") == "ok":
         return Success(text)
     if parsed.get("stat") == "fail":
-        code, message = _number(parsed.get("code")), parsed.get("message")
+        code, message = number(parsed.get("code")), parsed.get("message")
         said = message if isinstance(message, str) else ""
         return _judge_code(code, said, reply, method=method, repeated=repeated)
-    raise _failure_of_status(reply)
+    raise failure_of_status(reply)
 
 
 def _judge_code(code: int | None, message: str, reply: FlickrReply, *, method: str, repeated: bool) -> Success:
     if repeated and code in ALREADY_DONE.get(method, frozenset()):
         return Success(_DONE)
     if code is None and not 200 <= reply.status < 300:
-        raise _failure_of_status(reply)
-    raise _failure_of(code, message, method=method, status=reply.status)
+        raise failure_of_status(reply)
+    raise failure_of_code(code, message, method=method, status=reply.status)
 
 
-def _failure_of(code: int | None, message: str, *, method: str, status: int) -> CallFailed:
+def failure_of_code(code: int | None, message: str, *, method: str, status: int) -> CallFailed:
+    """What one of Flickr's errors stands for; ``status`` is that of HTTP."""
     said = _UNPRINTABLE.sub(" ", message[: 2 * _LONGEST_QUOTE])[:_LONGEST_QUOTE].strip() or "no message"
     outline = f"Flickr answered with error {code}" if code is not None else "Flickr answered with an error"
     public = f"FLICKR_{code}" if code is not None else "ERR_FLICKR_BAD_REPLY"
@@ -118,7 +119,8 @@ def _failure_of_oauth(problem: str) -> CallFailed:
     return PermanentFailure(sentence, code="ERR_FLICKR_OAUTH")
 
 
-def _failure_of_status(reply: FlickrReply) -> CallFailed:
+def failure_of_status(reply: FlickrReply) -> CallFailed:
+    """What an answer stands for whose body says nothing."""
     status = reply.status
     if status == 429:
         return TransientFailure("Flickr asks for patience (HTTP 429).", code="ERR_FLICKR_RATE_LIMITED")
@@ -131,7 +133,7 @@ def _failure_of_status(reply: FlickrReply) -> CallFailed:
     return PermanentFailure(f"Flickr refused the call (HTTP {status}).", code="ERR_FLICKR_BAD_REPLY")
 
 
-def _number(code: Any) -> int | None:
+def number(code: Any) -> int | None:
     """A code, also when it came as text; None for what can't be one."""
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 10:
         code = int(code)

@@ -125,13 +125,13 @@ def retrying(job: JobRequested, failure: CallFailed, max_attempts: int, now: dat
 
 
 def _of(job: JobRequested, max_attempts: int, now: datetime) -> dict[str, Any]:
-    """What every event of a job says."""
+    """What every event of a job says; looking for a lost photo after the last attempt isn't one more."""
     return {
         "job_id": job.job_id,
         "user_id": job.user_id,
         "target": job.target,
         "trace_id": job.trace_id,
-        "attempts_made": job.attempt,
+        "attempts_made": min(job.attempt, max_attempts),
         "max_attempts": max_attempts,
         "at": now,
     }

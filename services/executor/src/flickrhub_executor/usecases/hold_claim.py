@@ -1,0 +1,68 @@
+"""A claim held for as long as its work takes, and known to be lost when it is: so that no two send a photo."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from flickrhub_common.contracts import JobRequested
+from flickrhub_common.errors import Unavailable
+from flickrhub_common.logs import logger
+from flickrhub_executor.errors import ClaimLost
+from flickrhub_executor.ports import Claims
+
+log = logger(__name__)
+
+LEASE_SECONDS = 15.0
+"""How long after an executor's death its job is looked for; longer than Redis may be away without harm."""
+RENEW_SECONDS = 4.0
+
+
+class Lease:
+    """One taking of a claim, by this process's own clock.
+
+    ``began`` is the moment before the claim was asked for, so that the lease is never over in Redis while it holds
+    here. ``ended`` says that the last bytes of a photo were let go: from then on it may be at Flickr.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        job: JobRequested,
+        *,
+        owner: str,
+        began: float,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._claims = claims
+        self._job = job
+        self._owner = owner
+        self._pause = pause
+        self._monotonic = monotonic
+        self._holds_until = began + LEASE_SECONDS
+        self._refused = False
+        self.ended = False
+
+    async def keep(self) -> None:
+        """Renew until cancelled or refused; without Redis it is tried on, for nobody else can take the claim either."""
+        while not self._refused:
+            await self._pause(RENEW_SECONDS)
+            try:
+                await self.renew()
+            except Unavailable as error:
+                log.warning("claim_not_renewed", dependency=error.dependency)
+
+    async def renew(self) -> bool:
+        """Hold it for another lease; False if somebody else has it. Raises Unavailable."""
+        asked = self._monotonic()
+        if not self._refused and await self._claims.renew(self._job, owner=self._owner):
+            self._holds_until = asked + LEASE_SECONDS
+        else:
+            self._refused = True
+        return not self._refused
+
+    def before_end(self) -> None:
+        """Let the last bytes of a photo go. Raises ClaimLost when another executor has, or may have, the job."""
+        if self._refused or self._monotonic() >= self._holds_until:
+            raise ClaimLost
+        self.ended = True
