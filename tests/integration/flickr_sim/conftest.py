@@ -47,6 +47,8 @@ def flickr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], flickrap
 
     def at(url: str, **options: object) -> flickrapi.FlickrAPI:
         monkeypatch.setattr(flickrapi.FlickrAPI, "REST_URL", f"{url}/services/rest/")
+        for kind in ("upload", "replace"):
+            monkeypatch.setattr(flickrapi.FlickrAPI, f"{kind.upper()}_URL", f"{url}/services/{kind}/")
         for step in ("REQUEST_TOKEN", "AUTHORIZE", "ACCESS_TOKEN"):
             monkeypatch.setattr(OAuthFlickrInterface, f"{step}_URL", f"{url}/services/oauth/{step.lower()}")
         return flickrapi.FlickrAPI(DEMO_API_KEY, DEMO_API_SECRET, store_token=False, **options)

@@ -23,6 +23,12 @@ class SimulatorProcess:
         self._settings = settings
         self._process = self._start()
 
+    @property
+    def most_memory(self) -> int:
+        """The most memory the process has ever held, in bytes (`VmHWM`)."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
     def restart(self) -> None:
         """Kill the process without warning and start another in its place."""
         self._process.kill()

@@ -1,5 +1,6 @@
 """Bodies of uploads: taken apart as they come, refused when they are broken, never kept."""
 
+import contextlib
 import hashlib
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
@@ -224,3 +225,20 @@ async def test_a_body_of_another_kind_has_no_photo(world_sim: Caller, content_ty
 )
 def test_photos_and_videos_are_told_by_their_first_bytes(head: bytes, media: str | None) -> None:
     assert media_of(head) == media
+
+
+SCRAPS = [
+    *[b"--" + BOUNDARY, b"--" + BOUNDARY + b"--", b"--", b"\r\n", b"\r", b"\n", b":", b'"', b";", b"\0\xff", b" \t"],
+    *[b"Content-Disposition: form-data; ", b'name="photo"', b'; filename="', b"name=\xff", b"x" * 50, b"=", b"\\"],
+]
+
+
+@given(scraps=st.lists(st.one_of(st.sampled_from(SCRAPS), st.binary(max_size=5)), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_whatever_comes_is_taken_or_refused(scraps: list[bytes]) -> None:
+    form = Multipart(BOUNDARY)
+    with contextlib.suppress(Unreadable):
+        form.take(b"--" + BOUNDARY + b"\r\n")
+        for scrap in scraps:
+            form.take(scrap)
+        form.received()
