@@ -27,9 +27,9 @@ class PhotoServer:
         """The address of a path here, also of one that nothing is at: that is a 404."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def whole(self, photo: bytes, headers: Mapping[str, str] | None = None) -> str:
+    def whole(self, photo: bytes, headers: Mapping[str, str] | None = None, path: str | None = None) -> str:
         """All of it, with its length."""
-        return self.behaving(_then(_head(200, {"Content-Length": len(photo), **(headers or {})}), photo))
+        return self.behaving(_then(_head(200, {"Content-Length": len(photo), **(headers or {})}), photo), path)
 
     def lying(self, photo: bytes, *, says: int) -> str:
         """Another length than it has; then the end of the connection."""
@@ -109,6 +109,15 @@ class PhotoServer:
             for number in itertools.count():
                 writer.write(b"X-%d: %b\r\n" % (number, b"x" * 1000))
                 await writer.drain()
+
+        return self.behaving(serve)
+
+    def in_turn(self, *urls: str) -> str:
+        """Like each of these URLs once, and then like the last for good."""
+        waiting = [self._behaviours[url.removeprefix(self.url(""))] for url in urls]
+
+        async def serve(writer: asyncio.StreamWriter) -> None:
+            await (waiting.pop(0) if len(waiting) > 1 else waiting[0])(writer)
 
         return self.behaving(serve)
 
