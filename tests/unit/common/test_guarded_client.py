@@ -198,7 +198,10 @@ async def test_tls_keeps_the_name_of_the_url_for_sni_and_certificate(
     assert asked == ["hooks.example", "other.example"]
 
 
-async def test_endless_interim_replies_end_at_the_limit_of_bytes() -> None:
+@pytest.mark.parametrize("most_reply_bytes", [GUARDED_REPLY_BYTES, 100 * GUARDED_REPLY_BYTES])
+async def test_endless_interim_replies_end_at_the_limit_of_bytes_however_long_a_body_may_be(
+    most_reply_bytes: int,
+) -> None:
     sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,9 +212,15 @@ async def test_endless_interim_replies_end_at_the_limit_of_bytes() -> None:
             await writer.drain()
             sent += 2500
 
-    async with listener(serve) as port:
-        assert await _failure(f"http://127.0.0.1:{port}/", seconds=20) == "protocol_error"
+    async with (
+        listener(serve) as port,
+        make_guarded_client(LOOPBACK, timeout_seconds=20, most_reply_bytes=most_reply_bytes) as client,
+    ):
+        with pytest.raises(HttpError) as caught:
+            await client.post(f"http://127.0.0.1:{port}/", content=b"{}")
+    assert failure_name(caught.value) == "protocol_error"
     assert sent >= GUARDED_REPLY_BYTES - 2500
+    assert sent < 20 * GUARDED_REPLY_BYTES  # what the sockets hold comes on top
 
 
 async def test_the_limit_of_bytes_counts_anew_for_each_request_of_a_kept_connection(receiver: CallbackReceiver) -> None:
@@ -219,6 +228,27 @@ async def test_the_limit_of_bytes_counts_anew_for_each_request_of_a_kept_connect
     async with make_guarded_client(LOOPBACK, timeout_seconds=5) as client:
         statuses = [(await client.post(receiver.url(), content=b"{}")).status_code for _ in range(4)]
     assert statuses == [200] * 4
+
+
+async def _stream(receiver: CallbackReceiver, *, most_reply_bytes: int) -> int:
+    """Bytes of two long bodies over one connection."""
+    receiver.always(Reply(body=b"x" * 1_900_000))
+    got = 0
+    async with make_guarded_client(LOOPBACK, timeout_seconds=5, most_reply_bytes=most_reply_bytes) as client:
+        for _ in range(2):
+            async with client.stream("POST", receiver.url(), content=b"{}") as reply:
+                got += sum([len(piece) async for piece in reply.aiter_raw()])
+    return got
+
+
+async def test_a_long_body_comes_where_the_limit_allows_it(receiver: CallbackReceiver) -> None:
+    assert await _stream(receiver, most_reply_bytes=2_000_000) == 3_800_000
+
+
+async def test_a_body_over_the_limit_is_a_failure(receiver: CallbackReceiver) -> None:
+    with pytest.raises(HttpError) as caught:
+        await _stream(receiver, most_reply_bytes=1_500_000)
+    assert failure_name(caught.value) == "protocol_error"
 
 
 async def test_failures_have_fixed_names(names: dict[str, list[str]]) -> None:

@@ -33,7 +33,8 @@ InvalidUrl = httpx2.InvalidURL
 """A URL the driver can't make a request of; no ``HttpError``."""
 
 GUARDED_REPLY_BYTES = 256 * 1024
-"""What a guarded client takes from the wire for one request: past this no header storm is worth parsing."""
+"""What a guarded client takes from the wire up to the end of a reply's headers, and in all unless told otherwise: past
+this no header storm is worth parsing."""
 
 
 class NameNotResolved(httpcore2.ConnectError):
@@ -94,15 +95,22 @@ def make_http_client(*, timeout_seconds: float, max_connections: int = 100, base
     )
 
 
-def make_guarded_client(policy: AddressPolicy, *, timeout_seconds: float, max_connections: int = 100) -> HttpClient:
+def make_guarded_client(
+    policy: AddressPolicy,
+    *,
+    timeout_seconds: float,
+    max_connections: int = 100,
+    most_reply_bytes: int = GUARDED_REPLY_BYTES,
+) -> HttpClient:
     """A client for addresses that others chose; it dials only what ``policy`` permits.
 
+    A reply of which more than ``most_reply_bytes`` come over the wire, headers included, ends in an HttpError.
     A refused address raises RefusedUrl. The caller sets the deadline of the whole exchange and reads the reply as a
     stream, bounded; the body is never decompressed (``Accept-Encoding: identity`` and raw reading). The caller also
     makes the span: the automatic one would hold the whole URL, whose query may hold a secret of its owner's.
     """
     return httpx2.AsyncClient(
-        transport=_GuardedTransport(policy, max_connections),
+        transport=_GuardedTransport(policy, max_connections, most_reply_bytes),
         timeout=httpx2.Timeout(timeout_seconds),
         follow_redirects=False,
         trust_env=False,
@@ -117,8 +125,9 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
     Idle connections are dropped before the 5 s after which Node.js closes them, so as not to meet on the way.
     """
 
-    def __init__(self, policy: AddressPolicy, max_connections: int) -> None:
+    def __init__(self, policy: AddressPolicy, max_connections: int, most_reply_bytes: int) -> None:
         self._guard = _GuardedBackend(policy)
+        self._most = most_reply_bytes
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=max_connections,
@@ -129,7 +138,11 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         with suppress_http_instrumentation():
-            return await super().handle_async_request(request)
+            reply = await super().handle_async_request(request)
+        stream = reply.extensions.get("network_stream")
+        if isinstance(stream, _BoundedStream):
+            stream.expect_body(self._most)
+        return reply
 
     async def aclose(self) -> None:
         await super().aclose()
@@ -194,22 +207,30 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
 class _BoundedStream(httpcore2.AsyncNetworkStream):
     """A connection that gives up on a reply longer than the limit, so that endless headers and interim replies end.
 
-    The count starts anew with every write, that is with every request.
+    The count starts anew with every write, that is with every request; the limit of bodies holds from the end of the
+    headers. It reads up to 256 KiB where the driver asks for 64: a photo takes a quarter less CPU time.
     """
+
+    _READ_BYTES = 256 * 1024
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self._read = 0
+        self._most = GUARDED_REPLY_BYTES
+
+    def expect_body(self, most_reply_bytes: int) -> None:
+        """The headers are over: from here on this is the limit of the whole reply."""
+        self._most = most_reply_bytes
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        if self._read >= GUARDED_REPLY_BYTES:
+        if self._read >= self._most:
             raise httpcore2.RemoteProtocolError("the reply is too long")
-        data = await self._stream.read(max_bytes, timeout)
+        data = await self._stream.read(max(max_bytes, min(self._READ_BYTES, self._most - self._read)), timeout)
         self._read += len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        self._read = 0
+        self._read, self._most = 0, GUARDED_REPLY_BYTES
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
