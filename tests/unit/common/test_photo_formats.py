@@ -195,7 +195,7 @@ def test_a_format_that_does_not_say_where_it_ends_is_whole(name: str) -> None:
 @pytest.mark.parametrize(
     ("start", "block"),
     [
-        (_jpeg()[:4], b"\xff\xe1\0\x02"),
+        (_jpeg()[:2] + b"\xff", b"\xff\xe1\0\x02"),
         (_png()[:8], b"\0\0\0\0tEXt\0\0\0\0"),
         (b"GIF89a\x01\0\x01\0\0\0\0!\xf9", b"\x01;"),
     ],
