@@ -63,7 +63,7 @@ class Leg:
         """The figures for people."""
         grown = ", ".join(f"{process} +{mib:.1f} MiB" for process, mib in self.growth.items())
         ratio = f"{statistics.median(self.ratios):.2f} of curl ({min(self.ratios):.2f} to {max(self.ratios):.2f})"
-        return f"{self.name:<10} {statistics.median(self.rates):5.0f} MiB/s  {ratio}  memory: {grown}"
+        return f"{self.name:<11} {statistics.median(self.rates):5.0f} MiB/s  {ratio}  memory: {grown}"
 
     def as_json(self) -> dict[str, Any]:
         """The figures for programs."""

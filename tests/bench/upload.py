@@ -6,25 +6,33 @@ simulated Flickr, signed: each figure is set against the curl runs beside it, si
 * gateway, multipart: `curl -F` to POST /api/v1/uploads, until its 201 (the photo is durable in the store then);
 * gateway, raw body: the same with `--data-binary`;
 * executor, photo_ref: from the store to Flickr's answer, by the executor's own clock (`observability.duration_ms`);
-* executor, photo_url: from a server on loopback, through, to Flickr's answer, by the same clock.
+* executor, photo_url: from a server on loopback, through, to Flickr's answer, by the same clock;
+* store alone: the same bytes put into the photo store by this program, with nobody before it. What is handed over can't
+  pass faster than that: MongoDB writes a photo three times (journal, oplog, collection).
 
     python -m tests.bench.upload [--mib 200] [--rounds 5] [--json]
 """
 
 import argparse
-import asyncio
 import json
 import os
 import sys
 import tempfile
+import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from deploy.local.stack.down import clean
 from deploy.local.stack.places import Places
 from deploy.local.stack.up import up
+from flickrhub_common.mongo import make_mongo
+from flickrhub_common.photo_store import open_photo_store
+from flickrhub_common.settings import MongoSettings, PhotoStoreSettings
 from tests.bench.curl import curl, straight_to_flickr
 from tests.bench.figures import MIB, Leg, watched
 from tests.bench.photo_file import served, stamp, write_jpeg
@@ -34,6 +42,9 @@ from tests.support.simulator import FlickrApp, simulator
 
 SETTINGS = {"FLICKR_RATE_LIMIT_PER_SECOND": "0", "FLICKR_RATE_LIMIT_PER_HOUR": "0", "LOG_LEVEL": "WARNING"}
 JOB_SECONDS = 120
+PROMISED = ("multipart", "raw body", "photo_ref", "photo_url")
+STORE_ALONE = "store alone"
+PIECE_BYTES = 1024 * 1024
 
 
 class Bench:
@@ -45,7 +56,7 @@ class Bench:
         self._user_id = user_id
         self._photo = photo
         self._size = photo.stat().st_size
-        self.legs = {name: Leg(name) for name in ("multipart", "raw body", "photo_ref", "photo_url")}
+        self.legs = {name: Leg(name) for name in (*PROMISED, STORE_ALONE)}
 
     async def round(self) -> None:
         """Measure every leg once, curl between them."""
@@ -70,9 +81,24 @@ class Bench:
         if name == "photo_ref":
             ref, _ = await self._hand_over("multipart")
             return await self._upload({"photo_ref": ref})
+        if name == STORE_ALONE:
+            return await self._put()
         ref, rate = await self._hand_over(name)
         await self._upload({"photo_ref": ref})
         return rate
+
+    async def _put(self) -> float:
+        mongo = MongoSettings.model_validate({"mongo_url": needed("MONGO_URL")})
+        async with (
+            make_mongo(mongo, service="bench") as client,
+            open_photo_store(PhotoStoreSettings(), database=client[mongo.mongo_db]) as store,
+        ):
+            ref = str(uuid.uuid4())
+            started = time.perf_counter()
+            await store.put(ref, _pieces(self._photo), content_type="image/jpeg")
+            seconds = time.perf_counter() - started
+            await store.delete(ref)
+        return self._size / MIB / seconds
 
     async def _hand_over(self, form: str) -> tuple[str, float]:
         url = f"{needed('GATEWAY_URL')}/api/v1/uploads"
@@ -93,6 +119,12 @@ class Bench:
             sys.exit(f"the upload failed: {ended['failedReason']}")
         milliseconds: int = ended["returnvalue"]["observability"]["duration_ms"]
         return self._size / MIB / (milliseconds / 1000)
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 @asynccontextmanager
@@ -133,8 +165,8 @@ async def main(arguments: list[str]) -> int:
     sys.stdout.writelines(f"{leg.line()}\n" for leg in legs)
     if asked.json:
         sys.stdout.write(json.dumps([leg.as_json() for leg in legs]) + "\n")
-    return 0 if all(leg.good for leg in legs) else 1
+    return 0 if all(bench.legs[name].good for name in PROMISED) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    sys.exit(uvloop.run(main(sys.argv[1:])))
