@@ -346,7 +346,9 @@ async def _stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("serve", "code"), [(_hangs_up, "ERR_FLICKR_UNREACHABLE"), (_stalls, "ERR_FLICKR_TIMEOUT")])
+@pytest.mark.parametrize(
+    ("serve", "seconds", "code"), [(_hangs_up, 5, "ERR_FLICKR_UNREACHABLE"), (_stalls, 0.2, "ERR_FLICKR_TIMEOUT")]
+)
 async def test_no_answer_before_the_end_leaves_no_doubt(serve: Serve, seconds: float, code: str) -> None:
     async with far_end(serve) as far:
         upload = UploadCall((), photo(*[bytes(LARGEST_BYTES)] * 16))
