@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from flickrhub_common.contracts import JobRequested
+from flickrhub_common.contracts import JobRequested, UploadProgress
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import RedisSettings
@@ -31,9 +31,16 @@ def the_next(job: JobRequested, **more: object) -> JobRequested:
     return job.model_copy(update={"attempt": job.attempt + 1, **more})
 
 
+async def taken(claims: RedisClaims, job: JobRequested) -> Taken:
+    """Take a claim that is to be had."""
+    claim = await claims.take(job)
+    assert isinstance(claim, Taken)
+    return claim
+
+
 async def test_the_first_to_ask_takes_the_job_and_the_second_learns_how_long_it_is_held(claims: RedisClaims) -> None:
     job = a_job()
-    assert await claims.take(job) == Taken(doubtful=False)
+    await taken(claims, job)
     held = await claims.take(job)
     assert isinstance(held, Held)
     assert 0 < held.seconds <= LEASE
@@ -55,8 +62,69 @@ async def test_when_the_lease_is_over_one_other_takes_it_in_doubt(claims: RedisC
     await claims.take(job)
     await asyncio.sleep(LEASE + 0.02)
     verdicts = await asyncio.gather(*(claims.take(job) for _ in range(10)))
-    assert verdicts.count(Taken(doubtful=True)) == 1
+    assert [verdict.doubtful for verdict in verdicts if isinstance(verdict, Taken)] == [True]
     assert sum(isinstance(verdict, Held) for verdict in verdicts) == 9
+
+
+async def test_a_claim_renewed_is_held_for_another_lease(claims: RedisClaims) -> None:
+    job = a_job()
+    owner = (await taken(claims, job)).owner
+    for _ in range(3):
+        await asyncio.sleep(LEASE / 2)
+        assert await claims.renew(job, owner=owner)
+    held = await claims.take(job)
+    assert isinstance(held, Held)
+    assert LEASE / 2 < held.seconds <= LEASE
+
+
+async def test_a_claim_whose_lease_ran_out_can_be_renewed_until_somebody_else_takes_it(claims: RedisClaims) -> None:
+    job = a_job()
+    first = await taken(claims, job)
+    await asyncio.sleep(LEASE + 0.02)
+    assert await claims.renew(job, owner=first.owner)
+    assert isinstance(await claims.take(job), Held)
+    await asyncio.sleep(LEASE + 0.02)
+    second = await taken(claims, job)
+    assert (second.doubtful, second.owner != first.owner) == (True, True)
+    assert not await claims.renew(job, owner=first.owner)
+    assert await claims.renew(job, owner=second.owner)
+
+
+async def test_of_renewing_and_taking_over_at_once_one_succeeds(claims: RedisClaims) -> None:
+    jobs = [a_job() for _ in range(10)]
+    owners = [(await taken(claims, job)).owner for job in jobs]
+    await asyncio.sleep(LEASE + 0.05)
+
+    async def race(job: JobRequested, owner: str) -> None:
+        renewed, *others = await asyncio.gather(claims.renew(job, owner=owner), claims.take(job), claims.take(job))
+        assert isinstance(renewed, bool)
+        assert renewed + sum(isinstance(claim, Taken) for claim in others) == 1
+
+    await asyncio.gather(*map(race, jobs, owners))
+
+
+async def test_what_isn_t_running_can_t_be_renewed(claims: RedisClaims, redis: Redis) -> None:
+    given_up, ended, told, forgotten = a_job(), a_job(), a_job(), a_job()
+    owners = {job.job_id: (await taken(claims, job)).owner for job in (given_up, ended, told, forgotten)}
+    await claims.give_up_attempt(given_up, the_next(given_up), due=1.0)
+    await claims.conclude(ended, a_completion(ended.job_id))
+    await claims.mark_reported(told.job_id)
+    await redis.delete(f"claim:{forgotten.job_id}")
+    for job in (given_up, ended, told, forgotten):
+        assert not await claims.renew(job, owner=owners[job.job_id])
+    assert await redis.exists(f"claim:{forgotten.job_id}") == 0
+
+
+async def test_messages_of_one_attempt_are_ordered_by_their_sequence(claims: RedisClaims) -> None:
+    job = a_job(attempt=2, progress=UploadProgress(step="look", sequence=5))
+    following = job.model_copy(update={"progress": UploadProgress(step="look", sequence=6, asked=1)})
+    await taken(claims, job)
+    assert await claims.give_up_attempt(job, following, due=7.0)
+    assert await claims.take(job) == Superseded(following, 7.0)
+    await taken(claims, following)
+    assert not await claims.give_up_attempt(job, following, due=8.0)
+    await asyncio.sleep(LEASE + 0.02)
+    assert await claims.take(job) == Superseded(None, 0.0)
 
 
 async def test_an_attempt_given_up_is_superseded_by_the_next_which_isn_t_in_doubt(claims: RedisClaims) -> None:
@@ -65,7 +133,7 @@ async def test_an_attempt_given_up_is_superseded_by_the_next_which_isn_t_in_doub
     await claims.take(job)
     assert await claims.give_up_attempt(job, retry, due=1234567890.125)
     assert await claims.take(job) == Superseded(retry, 1234567890.125)
-    assert await claims.take(retry) == Taken(doubtful=False)
+    assert not (await taken(claims, retry)).doubtful
     assert isinstance(await claims.take(job), Held)
     assert await claims.give_up_attempt(retry, the_next(retry), due=5.0)
     assert await claims.take(job) == Superseded(the_next(retry), 5.0)
@@ -78,7 +146,7 @@ async def test_an_old_copy_has_nothing_to_do_when_the_next_attempt_s_executor_di
     await claims.take(the_next(job))
     await asyncio.sleep(LEASE + 0.02)
     assert await claims.take(job) == Superseded(None, 0.0)
-    assert await claims.take(the_next(job)) == Taken(doubtful=True)
+    assert (await taken(claims, the_next(job))).doubtful
 
 
 async def test_giving_up_the_same_attempt_again_as_after_a_lost_answer_changes_nothing(claims: RedisClaims) -> None:
@@ -184,7 +252,7 @@ async def test_a_lost_answer_to_take_isn_t_mistaken_for_another_copy(
 
     await claims.take(a_job())  # the script is known from here on
     monkeypatch.setattr(redis, "parse_response", break_once)
-    assert await claims.take(a_job()) == Taken(doubtful=False)
+    assert not (await taken(claims, a_job())).doubtful
     assert broken
 
 
@@ -204,6 +272,7 @@ async def test_redis_away_is_unavailable_in_every_call() -> None:
         job = a_job()
         for call in (
             claims.take(job),
+            claims.renew(job, owner="me"),
             claims.conclude(job, a_completion()),
             claims.give_up_attempt(job, job, due=1.0),
             claims.mark_buried(job.job_id),
@@ -217,4 +286,4 @@ async def test_scripts_are_loaded_again_after_redis_lost_them(claims: RedisClaim
     await claims.take(a_job())
     await redis.script_flush()
     verdict = await eventually(lambda: claims.take(a_job()), what="a claim")
-    assert verdict == Taken(doubtful=False)
+    assert isinstance(verdict, Taken)
