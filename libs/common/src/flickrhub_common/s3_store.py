@@ -7,14 +7,14 @@ give the bucket a lifecycle rule that aborts incomplete uploads after a day.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
+from obstore.store import S3Store
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
@@ -22,8 +22,9 @@ from flickrhub_common.photo_store import OpenPhoto, PhotoNotStored
 from flickrhub_common.photo_writing import in_pieces, taken, to_the_end
 from flickrhub_common.settings import PhotoStoreSettings
 
-if TYPE_CHECKING:
-    from obstore import AsyncWritableFile
+if TYPE_CHECKING:  # names of its stubs only
+    from obstore import AsyncWritableFile, GetResult
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 log = logger(__name__)
 
@@ -37,7 +38,7 @@ PART_BYTES = 5 * 1024 * 1024
 PARTS_AT_ONCE = 2
 PIECE_BYTES = 1024 * 1024
 
-_RETRY: RetryConfig = {
+_RETRY: "RetryConfig" = {
     "max_retries": 2,
     "retry_timeout": timedelta(seconds=PART_SECONDS),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
@@ -91,8 +92,8 @@ class S3PhotoStore:
         upload = _Upload(self._store, ref, content_type)
         try:
             async for piece in in_pieces(chunks, PIECE_BYTES):
-                await to_the_end(upload.write(piece))
-            await to_the_end(upload.close())
+                await upload.write(piece)
+            await upload.close()
         except BaseException as error:
             await to_the_end(self._undo(upload, error))
             raise
@@ -143,9 +144,8 @@ class S3PhotoStore:
     async def _undo(self, upload: "_Upload", error: BaseException) -> None:
         try:
             async with asyncio.timeout(UNDO_SECONDS):
-                if not upload.closing:
-                    await upload.abort(error)
-                else:
+                await upload.abandon(error)
+                if upload.closed:  # or perhaps: an error of the last request says nothing about its effect
                     await self.delete(upload.ref)
         except (Unavailable, TimeoutError) as failure:
             log.warning("photo_left_behind", photo_ref=upload.ref, error=type(failure).__name__)
@@ -154,13 +154,14 @@ class S3PhotoStore:
 class _Upload:
     """A new object: put at once if it is smaller than a part, else in parts.
 
-    The driver lets one call in at a time, so that an abort waits for what is on its way.
+    A cancellation ends the waiting for a call, not the call: what it does can be undone only when it is over.
     """
 
     def __init__(self, store: S3Store, ref: str, content_type: str) -> None:
         self.ref = ref
         self.size = 0
-        self.closing = False
+        self.closed = False
+        self._call: asyncio.Future[Any] | None = None
         self._writer: AsyncWritableFile = obstore.open_writer_async(
             store,
             ref,
@@ -171,22 +172,32 @@ class _Upload:
 
     async def write(self, piece: bytes) -> None:
         """Take the next bytes, as soon as there is room for them."""
-        with _errors():
-            self.size += await self._writer.write(piece)
+        await self._wait_for(self._writer.write(piece))
+        self.size += len(piece)
 
     async def close(self) -> None:
         """Make it an object."""
-        self.closing = True
+        self.closed = True
+        await self._wait_for(self._writer.close())
+
+    async def abandon(self, error: BaseException) -> None:
+        """Give up the parts that were sent; those on their way first, as S3 may keep one that an abort overtakes."""
+        if self._call is not None:
+            await asyncio.gather(self._call, return_exceptions=True)
+        if not self.closed:
+            with suppress(BaseError, OSError):
+                await self._writer.flush()
+            with _errors():
+                await self._writer.__aexit__(type(error), error, None)
+
+    async def _wait_for(self, call: Awaitable[object]) -> None:
+        self._call = asyncio.ensure_future(call)
         with _errors():
-            await self._writer.close()
-
-    async def abort(self, error: BaseException) -> None:
-        """Give up the parts that were sent."""
-        with _errors():
-            await self._writer.__aexit__(type(error), error, None)
+            await asyncio.wait({self._call})
+            self._call.result()
 
 
-async def _pieces(found: "obstore.GetResult") -> AsyncIterator[bytes]:
+async def _pieces(found: "GetResult") -> AsyncIterator[bytes]:
     stream = found.stream(min_chunk_size=PIECE_BYTES)
     while True:
         with _errors():
