@@ -324,6 +324,10 @@ class Surroundings:
         keep = Retention(completed_days=0, failed_days=0)
         return RecordJobEvent(self.jobs, settle, self.clock, retention=retention or keep)
 
+    def refs(self) -> set[str]:
+        """Of every photo of which anything is left."""
+        return set(self.store.photos) | set(self.uploads.kept)
+
     def sweep_uploads(self) -> SweepUploads:
         """What happens to photos from time to time."""
         return SweepUploads(

@@ -18,6 +18,7 @@ _PHRASES = {
     "extra_forbidden": "isn't a field of this call",
     "string_type": "must be a string",
     "dict_type": "must be an object",
+    "model_type": "must be an object",
     "literal_error": "must be {expected}",
     "string_too_short": "must have at least {min_length} character(s)",
     "string_too_long": "must have at most {max_length} characters",
