@@ -12,7 +12,6 @@ from flickrhub_common.contracts import (
     JobCompleted,
     JobFailed,
     JobRetrying,
-    Target,
     TokenRejected,
     TokenRevoked,
 )
@@ -310,18 +309,6 @@ async def test_odd_but_readable_jobs_end_and_stop_nobody(hub: Hub) -> None:
     await hub.send(*odd, fine)
     outcomes = await hub.ended([*odd, fine])
     assert isinstance(outcomes[-1], JobCompleted)
-
-
-@pytest.mark.parametrize("target", [Target.UPLOAD, Target.REPLACE])
-async def test_a_target_that_isn_t_carried_out_yet_fails_its_jobs_with_the_reason(hub: Hub, target: Target) -> None:
-    await hub.executor(target=target)
-    job = a_call(target=target, method=None)
-    await hub.send(job)
-    (event,) = await hub.ended([job])
-    assert isinstance(event, JobFailed)
-    assert event.failure.code == "ERR_TARGET_NOT_SUPPORTED"
-    (letter,) = await hub.letters()
-    assert letter.headers["queue"] == f"flickr_{target.value}"
 
 
 # -- copies ----------------------------------------------------------------------------------------------------------

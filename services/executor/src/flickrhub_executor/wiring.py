@@ -3,22 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from fastapi import FastAPI, Request
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from redis.asyncio import Redis
 
 from flickrhub_common.broker import Messaging
-from flickrhub_common.clock import SystemClock
+from flickrhub_common.clock import Clock, SystemClock
 from flickrhub_common.contracts import Target
 from flickrhub_common.health import Check, health_router
-from flickrhub_common.http_client import HttpClient, make_http_client
+from flickrhub_common.http_client import HttpClient, make_guarded_client, make_http_client
+from flickrhub_common.mongo import make_mongo
+from flickrhub_common.photo_store import PhotoStore, open_photo_store
 from flickrhub_common.redis import make_redis, ping_redis
 from flickrhub_common.retry import Backoff
 from flickrhub_common.server import make_app
+from flickrhub_common.settings import MongoSettings
+from flickrhub_common.upload_client import make_upload_client
+from flickrhub_executor.adapters.fetched_photos import MOST_REPLY_BYTES, FetchedPhotos
 from flickrhub_executor.adapters.flickr_rest import FlickrRest
+from flickrhub_executor.adapters.flickr_uploads import FlickrUploads
 from flickrhub_executor.adapters.lent_tokens import LentTokens
+from flickrhub_executor.adapters.photos import PhotoSources
 from flickrhub_executor.adapters.redis_cache import RedisCache
 from flickrhub_executor.adapters.redis_claims import RedisClaims
 from flickrhub_executor.adapters.redis_limits import RedisLimits
@@ -26,9 +35,11 @@ from flickrhub_executor.handlers.queue import subscribe
 from flickrhub_executor.settings import ExecutorSettings
 from flickrhub_executor.usecases.attempts import RetryRules
 from flickrhub_executor.usecases.execute_job import ExecuteJob
+from flickrhub_executor.usecases.execute_upload import ExecuteUpload
 from flickrhub_executor.usecases.forget_token import ForgetToken
 from flickrhub_executor.usecases.give_up_job import GiveUpJob
-from flickrhub_executor.usecases.refuse_target import RefuseTarget
+from flickrhub_executor.usecases.hold_claim import LEASE_SECONDS
+from flickrhub_executor.usecases.next_step import UploadRules
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 LEASE_MARGIN_SECONDS = 10.0
@@ -81,7 +92,7 @@ async def running(
         drain_seconds=settings.shutdown_grace_seconds,
     )
     async with AsyncExitStack() as stack:
-        redis = make_redis(settings, max_connections=settings.concurrency() + 8)
+        redis = make_redis(settings, max_connections=2 * settings.concurrency() + 8)
         stack.push_async_callback(redis.aclose)
         auth = await stack.enter_async_context(
             make_http_client(timeout_seconds=AUTH_SECONDS, base_url=settings.auth_url)
@@ -89,55 +100,158 @@ async def running(
         flickr = await stack.enter_async_context(
             make_http_client(timeout_seconds=settings.flickr_timeout_seconds, max_connections=settings.concurrency())
         )
-        _subscribe(settings, messaging, redis=redis, auth=auth, flickr=flickr)
-        stack.push_async_callback(messaging.stop)
-        await messaging.start()
-        yield {
+        parts = _parts(settings, messaging, redis=redis, auth=auth, flickr=flickr)
+        checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "redis": partial(ping_redis, redis),
             "auth": partial(_ping_auth, auth),
         }
+        on_job: ExecuteJob | ExecuteUpload
+        if settings.target is Target.REST:
+            on_job = _execute_job(settings, parts)
+        else:
+            store = await stack.enter_async_context(_photo_store(settings))
+            checks["photo_store"] = store.ping
+            photos = await stack.enter_async_context(_photos(settings, store, tracer_provider))
+            uploads = await stack.enter_async_context(_uploads(settings))
+            on_job = _execute_upload(settings, parts, photos=photos, uploads=uploads)
+        _subscribe(settings, parts, on_job)
+        stack.push_async_callback(messaging.stop)
+        await messaging.start()
+        yield checks
 
 
-def _subscribe(
+@dataclass(frozen=True)
+class _Parts:
+    """What executors of all targets are made of."""
+
+    messaging: Messaging
+    tokens: LentTokens
+    claims: RedisClaims
+    report: ReportOutcome
+    flickr: FlickrRest
+    limits: RedisLimits
+    cache: RedisCache | None
+    clock: Clock
+
+
+def _parts(
     settings: ExecutorSettings, messaging: Messaging, *, redis: Redis, auth: HttpClient, flickr: HttpClient
-) -> None:
-    clock, attempts = SystemClock(), settings.job_retry_attempts
-    lease = settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS
+) -> _Parts:
+    clock = SystemClock()
+    lease = settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS if settings.target is Target.REST else LEASE_SECONDS
     tokens = LentTokens(auth, internal_api_token=settings.internal_api_token.get_secret_value())
     claims = RedisClaims(redis, lease_seconds=lease, telling_seconds=TELLING_SECONDS)
-    report = ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock)
-    on_job: ExecuteJob | RefuseTarget = RefuseTarget(report=report, max_attempts=attempts, clock=clock)
-    if settings.target is Target.REST:
-        cache = RedisCache(redis, prefix=settings.cache_prefix, ttl_seconds=settings.cache_ttl_seconds)
-        on_job = ExecuteJob(
-            messages=messaging,
-            tokens=tokens,
-            flickr=FlickrRest(flickr, url=settings.flickr_url("rest"), timeout_seconds=settings.flickr_timeout_seconds),
-            cache=cache if settings.cache_enabled else None,
-            limits=_limits(settings, redis),
-            claims=claims,
-            report=report,
-            rules=RetryRules(attempts, Backoff(first=settings.job_retry_delay_ms / 1000)),
-            clock=clock,
-        )
+    cache = RedisCache(redis, prefix=settings.cache_prefix, ttl_seconds=settings.cache_ttl_seconds)
+    return _Parts(
+        messaging=messaging,
+        tokens=tokens,
+        claims=claims,
+        report=ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock),
+        flickr=FlickrRest(flickr, url=settings.flickr_url("rest"), timeout_seconds=settings.flickr_timeout_seconds),
+        limits=RedisLimits(
+            redis,
+            prefix=settings.rate_limit_prefix,
+            per_hour=settings.flickr_rate_limit_per_hour,
+            per_second=settings.flickr_rate_limit_per_second,
+        ),
+        cache=cache if settings.cache_enabled else None,
+        clock=clock,
+    )
+
+
+def _execute_job(settings: ExecutorSettings, parts: _Parts) -> ExecuteJob:
+    return ExecuteJob(
+        messages=parts.messaging,
+        tokens=parts.tokens,
+        flickr=parts.flickr,
+        cache=parts.cache,
+        limits=parts.limits,
+        claims=parts.claims,
+        report=parts.report,
+        rules=RetryRules(settings.job_retry_attempts, _backoff(settings)),
+        clock=parts.clock,
+    )
+
+
+def _execute_upload(
+    settings: ExecutorSettings, parts: _Parts, *, photos: PhotoSources, uploads: FlickrUploads
+) -> ExecuteUpload:
+    rules = UploadRules(
+        settings.job_retry_attempts,
+        _backoff(settings),
+        looks=settings.look_waits(),
+        timeout_seconds=settings.upload_timeout_seconds,
+    )
+    return ExecuteUpload(
+        messages=parts.messaging,
+        tokens=parts.tokens,
+        flickr=parts.flickr,
+        photos=photos,
+        uploads=uploads,
+        cache=parts.cache,
+        limits=parts.limits,
+        claims=parts.claims,
+        report=parts.report,
+        rules=rules,
+        clock=parts.clock,
+    )
+
+
+def _subscribe(settings: ExecutorSettings, parts: _Parts, on_job: ExecuteJob | ExecuteUpload) -> None:
+    attempts = settings.job_retry_attempts
     subscribe(
-        messaging,
+        parts.messaging,
         target=settings.target,
         on_job=on_job,
-        give_up=GiveUpJob(report=report, max_attempts=attempts, clock=clock),
-        forget_token=ForgetToken(tokens),
+        give_up=GiveUpJob(report=parts.report, max_attempts=attempts, clock=parts.clock),
+        forget_token=ForgetToken(parts.tokens),
         concurrency=settings.concurrency(),
     )
 
 
-def _limits(settings: ExecutorSettings, redis: Redis) -> RedisLimits:
-    return RedisLimits(
-        redis,
-        prefix=settings.rate_limit_prefix,
-        per_hour=settings.flickr_rate_limit_per_hour,
-        per_second=settings.flickr_rate_limit_per_second,
+@asynccontextmanager
+async def _photo_store(settings: ExecutorSettings) -> AsyncIterator[PhotoStore]:
+    async with AsyncExitStack() as stack:
+        database = None
+        if settings.mongo_url is not None:
+            mongo = MongoSettings(mongo_url=settings.mongo_url, mongo_db=settings.mongo_db)
+            client = await stack.enter_async_context(make_mongo(mongo, service=service_name(settings)))
+            database = client[settings.mongo_db]
+        yield await stack.enter_async_context(open_photo_store(settings, database=database))
+
+
+@asynccontextmanager
+async def _photos(
+    settings: ExecutorSettings, store: PhotoStore, tracer_provider: TracerProvider | None
+) -> AsyncIterator[PhotoSources]:
+    policy = settings.photo_address_policy()
+    client = make_guarded_client(
+        policy,
+        timeout_seconds=settings.upload_timeout_seconds,
+        max_connections=settings.concurrency(),
+        most_reply_bytes=MOST_REPLY_BYTES,
     )
+    async with client:
+        fetched = FetchedPhotos(
+            client,
+            policy=policy,
+            bytes_per_second=settings.upload_min_bytes_per_second,
+            tracer=trace.get_tracer("flickrhub_executor", tracer_provider=tracer_provider),
+        )
+        yield PhotoSources(store=store, fetched=fetched)
+
+
+@asynccontextmanager
+async def _uploads(settings: ExecutorSettings) -> AsyncIterator[FlickrUploads]:
+    timeout_seconds = settings.upload_timeout_seconds
+    url = settings.flickr_url("upload" if settings.target is Target.UPLOAD else "replace")
+    async with make_upload_client(timeout_seconds=timeout_seconds, max_connections=settings.concurrency()) as client:
+        yield FlickrUploads(client, url=url, timeout_seconds=timeout_seconds)
+
+
+def _backoff(settings: ExecutorSettings) -> Backoff:
+    return Backoff(first=settings.job_retry_delay_ms / 1000)
 
 
 async def _ping_auth(client: HttpClient) -> None:
