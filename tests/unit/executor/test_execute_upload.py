@@ -766,7 +766,7 @@ async def test_without_the_photo_store_an_upload_waits_without_counting_and_with
     executor = UploadExecutor()
     executor.photos.failures = [Unavailable("photo_store") for _ in range(5)]
     await executor.run_to_the_end(executor.job())
-    assert executor.steps() == [("send", 5.0)] * 5
+    assert executor.steps() == [("send", seconds) for seconds in (5.0, 10.0, 20.0, 40.0, 80.0)]
     assert (executor.names(), executor.flickr.asked) == (["job.completed"], [])
     assert executor.completed().attempts_made == 1
 

@@ -125,3 +125,13 @@ def test_failed_questions_become_rare_and_end_after_about_an_hour() -> None:
         assert progress_of(following.job).asked == 1
         following = after_failed_question(following.job, RULES, asked=None, chance=MIDDLE)
     assert waits == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, *[300] * 10]
+
+
+def test_what_is_put_off_waits_longer_each_time_and_counts_anew_in_the_next_attempt() -> None:
+    following, waits = Next(JOB, 0.0), []
+    for _ in range(9):
+        following = put_off(following.job)
+        waits.append(following.seconds)
+    assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    again = after_failure(following.job, RULES, asked=None, chance=MIDDLE)
+    assert (progress_of(again.job).failed, again.job.attempt) == (0, 2)

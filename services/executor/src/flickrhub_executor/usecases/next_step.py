@@ -15,10 +15,11 @@ from typing import Any
 from flickrhub_common.contracts import JobRequested, Target, UploadProgress
 from flickrhub_executor.usecases.attempts import RetryRules
 
-LONGEST_POLL_SECONDS = 300.0
+LONGEST_WAIT_SECONDS = 300.0
 LAST_POLL_SECONDS = 24 * 3600.0
 MAX_FAILED_QUESTIONS = 20
-"""With waits up to LONGEST_POLL_SECONDS that is about an hour."""
+"""With waits from ASK_AGAIN_SECONDS up to LONGEST_WAIT_SECONDS that is about an hour."""
+ASK_AGAIN_SECONDS = 1.0
 PUT_OFF_SECONDS = 5.0
 ASYNC_LOOKS = 4
 """How often each wait for a look is taken when Flickr works on the photo behind our backs."""
@@ -69,17 +70,18 @@ def after_untold_success(job: JobRequested) -> Next:
 def after_failure(job: JobRequested, rules: UploadRules, *, asked: float | None, chance: float) -> Next:
     """The next attempt, after one that stored nothing for certain."""
     wait = rules.backoff.wait(failed_attempts=job.attempt, chance=chance, asked=asked)
-    return Next(_following(job, step="send", asked=0).model_copy(update={"attempt": job.attempt + 1}), wait)
+    return Next(_following(job, step="send", asked=0, failed=0).model_copy(update={"attempt": job.attempt + 1}), wait)
 
 
 def put_off(job: JobRequested) -> Next:
-    """The same again a little later: something of ours was away before anything was sent."""
-    return Next(_following(job), PUT_OFF_SECONDS)
+    """The same again later, and later each time, as each time takes a turn: something of ours was away."""
+    failed = progress_of(job).failed
+    return Next(_following(job, failed=failed + 1), min(PUT_OFF_SECONDS * 2.0 ** min(failed, 32), LONGEST_WAIT_SECONDS))
 
 
 def without_dedup(job: JobRequested) -> Next:
     """The same photo again, at once, though Flickr knows one like it, which its owner deleted."""
-    return Next(_following(job, dedup=False), 0.0)
+    return Next(_following(job, dedup=False, failed=0), 0.0)
 
 
 def after_ticket(job: JobRequested, ticket: str) -> Next:
@@ -110,7 +112,7 @@ def after_failed_question(job: JobRequested, rules: UploadRules, *, asked: float
     failed = progress_of(job).failed + 1
     if failed >= MAX_FAILED_QUESTIONS:
         return None
-    backoff = replace(rules.backoff, cap=LONGEST_POLL_SECONDS)
+    backoff = replace(rules.backoff, first=max(rules.backoff.first, ASK_AGAIN_SECONDS), cap=LONGEST_WAIT_SECONDS)
     return Next(_following(job, failed=failed), backoff.wait(failed_attempts=failed, chance=chance, asked=asked))
 
 
@@ -126,4 +128,4 @@ def _look_waits(job: JobRequested, rules: UploadRules) -> tuple[float, ...]:
 
 
 def _poll_wait(asked: int) -> float:
-    return min(2.0 ** min(asked, 32), LONGEST_POLL_SECONDS)
+    return min(2.0 ** min(asked, 32), LONGEST_WAIT_SECONDS)
