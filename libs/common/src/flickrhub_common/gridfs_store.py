@@ -27,9 +27,10 @@ log = logger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 """Below this the round trips cost (128 against 170 MiB/s at 255 KiB), above it nothing is won."""
-CHUNK_SECONDS = 10.0
-"""Time limit of one chunk: a checkpoint on a slow disk may hold an insert for seconds. An absent server is noticed
-sooner, as its selection has the client's own limit."""
+CHUNK_SECONDS = 5.0
+"""Time limit of one chunk, twice that of other operations: a checkpoint on a slow disk may hold an insert up."""
+DURABLE_SECONDS = 10.0
+"""Time limit of the last insert: the other members may have all of the photo still to fetch."""
 DELETED_AT_ONCE = 64
 
 _MAJORITY = WriteConcern("majority", j=True)
@@ -135,7 +136,8 @@ class GridFsPhotoStore:
             "metadata": {"contentType": content_type},
         }
         with _errors():
-            await self._files.insert_one(document)
+            with pymongo.timeout(DURABLE_SECONDS):
+                await self._files.insert_one(document)
             stored = await self._chunks.count_documents({"files_id": upload.ref})
         if stored != upload.count:
             raise Unavailable("photo_store")

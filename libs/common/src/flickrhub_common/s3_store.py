@@ -217,8 +217,10 @@ def _errors() -> Iterator[None]:
         raise Unavailable("photo_store") from S3Failure(_in_short(error))
 
 
+_TOLD = re.compile(r"status code: (\d{3})|<Code>(\w{1,60})</Code>|HTTP error: ([a-z ]+)", re.ASCII)
+
+
 def _in_short(error: Exception) -> str:
-    """The kind of failure, and the status and code that S3 gave."""
-    text = str(error)
-    found = (re.search(r"status code: (\d{3})", text), re.search(r"<Code>(\w{1,60})</Code>", text))
-    return " ".join([type(error).__name__, *(match[1] for match in found if match)])
+    """The kind of failure, and the status and code that S3 gave, or why it gave none."""
+    told = (word for found in _TOLD.findall(str(error)) for word in found if word)
+    return " ".join([type(error).__name__, *dict.fromkeys(told)])
