@@ -87,6 +87,7 @@ async def test_an_early_answer_ends_the_request(tls: ssl.SSLContext | None, stay
 async def test_an_interim_answer_doesn_t(tls: ssl.SSLContext | None) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await asyncio.sleep(0.05)  # until nothing more can be written
         await _read_all(reader)
         writer.write(OK)
         await writer.drain()

@@ -279,7 +279,7 @@ async def test_a_server_that_is_not_there_is_worth_another_try(
 )
 async def test_a_server_that_is_too_slow_is_left_soon(server: PhotoServer, serve: Callable[[PhotoServer], str]) -> None:
     url = serve(server)
-    async with asyncio.timeout(8):  # less than the patience of others
+    async with asyncio.timeout(4):
         failed = await failure(url, **HASTY)
     assert (type(failed), failed.code) == (TransientFailure, "ERR_PHOTO_TIMEOUT")
 
@@ -305,6 +305,25 @@ async def test_who_stops_reading_leaves_nothing_open(server: PhotoServer) -> Non
             async with photos.open(url) as photo:
                 await anext(photo.chunks)
             await eventually(lambda: server.connections == 0, every=0.005, what="the end of the connection")
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        lambda server: server.answering(403, body=bytes(20_000_000)),
+        lambda server: server.redirecting("file:///etc/passwd"),
+        lambda server: server.whole(bytes(20_000_000), {"Content-Encoding": "gzip"}),
+        lambda server: server.lying(b"", says=10**10),
+        lambda server: server.endless(),
+    ],
+)
+async def test_a_photo_that_is_refused_leaves_nothing_open(
+    server: PhotoServer, serve: Callable[[PhotoServer], str]
+) -> None:
+    async with fetching(most_bytes=1_000_000) as photos:
+        with pytest.raises(PermanentFailure):
+            await read(photos, serve(server))
+        await eventually(lambda: server.connections == 0, every=0.005, what="the end of the connection")
 
 
 async def test_who_is_cancelled_leaves_nothing_open(server: PhotoServer) -> None:
@@ -368,7 +387,7 @@ async def test_the_span_holds_the_status_and_nothing_of_the_address(server: Phot
                 pass
     good, bad = spans.get_finished_spans()
     assert dict(good.attributes or {}) == {"http.response.status_code": 200}
-    assert (good.status.is_ok, bad.status.is_ok) == (True, False)
+    assert (good.status.is_ok, bad.status.is_ok, bad.events) == (True, False, ())
     assert not any(word in span.to_json() for span in (good, bad) for word in ("hush", "127.0.0.1", "10.0.0.1"))
 
 

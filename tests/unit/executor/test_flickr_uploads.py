@@ -275,6 +275,21 @@ async def test_a_photo_of_another_length_than_announced_never_reaches_its_end(si
     assert far.bodies == []
 
 
+async def test_a_photo_without_an_end_is_given_up_at_its_announced_one() -> None:
+    given = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 1
+            yield bytes(LARGEST_BYTES)
+
+    async with far_end() as far:
+        upload = UploadCall((), Photo(4 * LARGEST_BYTES, "a", "image/png", chunks()))
+        failed = await failure(far.url, upload, before_end=pytest.fail)
+    assert (failed.code, failed.doubtful, given) == ("ERR_PHOTO_UNREACHABLE", False, 5)
+
+
 class _Own(Exception):
     """Something the photo's source raises."""
 
