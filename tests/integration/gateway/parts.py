@@ -21,6 +21,7 @@ from flickrhub_common.server import EnvelopedProtocol
 from flickrhub_gateway import wiring
 from flickrhub_gateway.settings import GatewaySettings
 from tests.support.flickrhub_client import FlickrHub
+from tests.support.photographs import Photograph
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
@@ -123,11 +124,22 @@ async def running_gateway(
 
 
 class Store:
-    """The gateway's collection, past any proxy."""
+    """The gateway's collections, past any proxy."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._client = make_mongo(settings, service="test")
-        self.jobs = self._client[settings.mongo_db]["jobs"]
+        self.database = self._client[settings.mongo_db]
+        self.jobs = self.database["jobs"]
+        self.uploads = self.database["uploads"]
+
+    async def has_no_photos(self) -> bool:
+        """Whether nothing is left of any photo: no record, no file, no chunk."""
+        names = ("uploads", "photos.files", "photos.chunks")
+        return not any([await self.database[name].count_documents({}) for name in names])
+
+    async def has_chunks(self, count: int) -> bool:
+        """Whether at least so many chunks of photos are there."""
+        return await self.database["photos.chunks"].count_documents({}) >= count
 
     async def job(self, job_id: str) -> Document:
         """A job's document."""
@@ -143,6 +155,20 @@ class Store:
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()
+
+
+@contextlib.asynccontextmanager
+async def half_sent(port: int, photo: Photograph) -> AsyncIterator[asyncio.StreamReader]:
+    """An upload of which only half has been sent; the connection is torn at the end of the block."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    length = f"Content-Length: {len(photo.data)}"
+    head = f"POST /api/v1/uploads?user_id={USER} HTTP/1.1\r\nHost: hub\r\n{length}\r\n\r\n"
+    writer.write(head.encode() + photo.truncated())
+    try:
+        await writer.drain()
+        yield reader
+    finally:
+        writer.transport.abort()
 
 
 def _of(job_id: str, attempts: int) -> dict[str, Any]:

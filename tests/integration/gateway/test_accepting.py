@@ -45,8 +45,9 @@ async def test_a_job_is_a_document_then_a_message_then_a_mark(
 
 
 async def test_every_target_has_its_queue(gateway: Gateway, rabbit_admin: RabbitAdmin) -> None:
-    for target in ("rest", "upload", "replace"):
-        job_id = await gateway.echo(target=target)
+    photo = {"photo_url": "https://photos.example.com/harbour.jpg"}
+    for target, params in (("rest", {}), ("upload", photo), ("replace", {**photo, "photo_id": 1})):
+        job_id = await gateway.echo(target=target, params=params)
         queue = f"flickr_{target}"
         await eventually(lambda queue=queue: rabbit_admin.depth(queue), what=f"a message in {queue}")  # type: ignore[misc]
         assert (await rabbit_admin.take(queue))[0].correlation_id == job_id

@@ -2,9 +2,7 @@
 
 import asyncio
 import base64
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -13,7 +11,7 @@ import pytest
 
 from flickrhub_gateway.settings import GatewaySettings
 from tests.integration.gateway.parts import INTERNAL_TOKEN, USER, Gateway, Store, serving
-from tests.support.waiting import eventually
+from tests.integration.gateway.processes import start, until_ready
 
 GOOD = b'{"method":"flickr.test.echo","user_id":"%s"}' % USER.encode()
 HEAD = b"POST /api/v1/flickr/rest HTTP/1.1\r\nHost: hub\r\n"
@@ -100,42 +98,12 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body_disturbs_nobody
     assert await store.jobs.count_documents({}) == 1
 
 
-async def _start(settings: GatewaySettings, port: int, **more: str) -> asyncio.subprocess.Process:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "RABBIT_URL": settings.rabbit_url.get_secret_value(),
-        "MONGO_URL": settings.mongo_url.get_secret_value(),
-        "MONGO_DB": settings.mongo_db,
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "INTERNAL_API_TOKEN": INTERNAL_TOKEN,
-        "ENCRYPTION_KEYS": settings.encryption_keys.get_secret_value(),
-        "AUTH_URL": settings.auth_url,
-        "LOG_FORMAT": "json",
-        **more,
-    }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "flickrhub_gateway"),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-
-
 async def test_sigterm_finishes_what_is_accepted_and_ends_with_0(
     settings: GatewaySettings, store: Store, unused_port: int
 ) -> None:
-    process = await _start(settings, unused_port)
+    process = await start(settings, unused_port)
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{unused_port}", trust_env=False, timeout=10) as http:
-
-        async def ready() -> bool:
-            try:
-                return (await http.get("/health/ready")).status_code == 200
-            except httpx2.TransportError:
-                return False
-
-        await eventually(ready, within=20, what="readiness")
+        await until_ready(http)
         body = {"method": "flickr.test.echo", "user_id": USER}
         replies = await asyncio.gather(*(http.post("/api/v1/flickr/rest", json=body) for _ in range(50)))
         began = time.monotonic()
@@ -163,7 +131,7 @@ async def test_sigterm_finishes_what_is_accepted_and_ends_with_0(
 async def test_a_bad_setting_ends_it_with_one_line_that_names_the_variable(
     settings: GatewaySettings, unused_port: int, variable: str, value: str
 ) -> None:
-    process = await _start(settings, unused_port, **{variable: value})
+    process = await start(settings, unused_port, **{variable: value})
     output, _ = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
     [line] = output.decode().splitlines()

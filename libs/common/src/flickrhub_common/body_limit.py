@@ -93,7 +93,7 @@ class _Lingering:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _take_the_rest(self) -> None:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):  # or the service stops
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self._body_ended:
                     async with asyncio.timeout(QUIET_SECONDS):

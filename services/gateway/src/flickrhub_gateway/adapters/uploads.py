@@ -9,7 +9,8 @@ from flickrhub_gateway.uploads import Received, Upload, UploadState
 COLLECTION = "uploads"
 
 _CLAIMABLE = {"$in": [UploadState.READY.value, UploadState.PRESIGNED.value]}
-_CLAIMED: Document = {"job_id": {"$type": "string"}}
+_CLAIMED: Document = {"job_id": {"$gt": ""}}
+"""For the index of claims. Mongo uses it for an id only if it sees that the id fits; of a ``$type`` it doesn't."""
 
 
 class MongoUploads:

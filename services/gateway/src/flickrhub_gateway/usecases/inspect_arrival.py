@@ -55,10 +55,10 @@ class InspectArrival:
 
     async def named(self, user_id: str) -> None:
         """The user_id has come, here or there; it may not come twice with another meaning."""
-        if not is_uuid(user_id):
-            raise TokenNotFound  # no connection was ever called that: as unknown as any other
         if self._user_id not in {None, user_id.lower()}:
             raise InvalidRequest(details=["user_id: was given twice, and not the same"])
+        if not is_uuid(user_id):
+            raise TokenNotFound  # no connection was ever called that: as unknown as any other
         self._user_id = user_id.lower()
         await self._check_user(self._user_id)
 

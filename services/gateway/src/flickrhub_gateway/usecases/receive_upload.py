@@ -23,6 +23,7 @@ log = logger(__name__)
 
 PIECES_AHEAD = 1
 KEEP_SECONDS = 60.0
+TIDY_SECONDS = 1.0
 UNFINISHED = timedelta(minutes=5)
 """How long a record outlives the gateway that was receiving its photo; while that lives, it keeps the record."""
 
@@ -49,7 +50,8 @@ class ReceiveUpload:
     async def __call__(self, arriving: AsyncIterator[Arriving], *, user_id: str | None) -> Received:
         """What was received. ``user_id`` is known before the body, or comes in it.
 
-        Raises TokenNotFound, InvalidRequest, PayloadTooLarge, or Unavailable when Mongo, auth or the store is away.
+        Raises TokenNotFound, InvalidRequest, PayloadTooLarge, or Unavailable when Mongo, auth or the store is away, or
+        when the gateway stops.
         """
         arrival = InspectArrival(arriving, self._check_connection)
         if user_id is not None:
@@ -61,6 +63,8 @@ class ReceiveUpload:
         try:
             received = await self._receive(arrival, found, ref)
             kept = True
+        except asyncio.CancelledError as error:
+            raise Unavailable("gateway") from error  # it stops, and its grace is over: the client is to try again
         finally:
             if not kept:
                 await self._leave_nothing(ref)
@@ -103,15 +107,18 @@ class ReceiveUpload:
         await every(KEEP_SECONDS, keep)
 
     async def _leave_nothing(self, ref: str) -> None:
-        """Tidy up at once, also when the request was cancelled; what doesn't succeed is left to the sweeper."""
+        """Tidy up, also when the request was cancelled; the answer waits for it only a moment."""
         tidying = asyncio.create_task(self._tidy(ref))
         self._tidying.add(tidying)
         tidying.add_done_callback(self._tidying.discard)
-        await asyncio.shield(tidying)
+        await asyncio.wait({tidying}, timeout=TIDY_SECONDS)
 
     async def _tidy(self, ref: str) -> None:
+        """Delete what is there."""
         try:
             await self._store.delete(ref)
             await self._uploads.remove(ref)
         except Unavailable as error:
             log.warning("upload_left_to_the_sweeper", dependency=error.dependency)
+        except Exception:  # the edge of a task that nobody waits for: the sweeper tries again
+            log.exception("upload_left_to_the_sweeper")
