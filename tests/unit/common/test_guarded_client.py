@@ -22,7 +22,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from flickrhub_common.addresses import REFUSED_ADDRESS, AddressPolicy, RefusedUrl
-from flickrhub_common.http_client import GUARDED_REPLY_BYTES, HttpError, failure_name, make_guarded_client
+from flickrhub_common.http_client import (
+    GUARDED_REPLY_BYTES,
+    HttpError,
+    failure_name,
+    make_guarded_client,
+    make_http_client,
+)
 from tests.support.callback_receiver import CallbackReceiver, Reply
 
 NOBODY_ELSE = AddressPolicy()
@@ -307,3 +313,13 @@ async def test_the_driver_makes_no_span_that_would_hold_the_whole_url(receiver: 
     finally:
         instrumentor.uninstrument()
     assert exporter.get_finished_spans() == ()
+
+
+async def test_a_cookie_set_for_one_request_does_not_go_out_with_the_next(receiver: CallbackReceiver) -> None:
+    receiver.always(Reply(headers={"set-cookie": "owner=somebody; Path=/"}))
+    for client in (make_guarded_client(LOOPBACK, timeout_seconds=5), make_http_client(timeout_seconds=5)):
+        async with client:
+            await client.post(receiver.url("/a"))
+            await client.post(receiver.url("/b"))
+    assert len(receiver.requests) == 4
+    assert not any("cookie" in request.headers for request in receiver.requests)

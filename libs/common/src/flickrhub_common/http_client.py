@@ -1,4 +1,4 @@
-"""HTTP clients: the only module that names the driver (httpx2; docs/adr/0005-drivers.md).
+"""HTTP clients: with ``upload_client.py`` the only module that names the driver (httpx2; docs/adr/0005-drivers.md).
 
 ``make_http_client`` is for places we configure (auth, Flickr); ``make_guarded_client`` for addresses that come from a
 client. The guarded one resolves a name once, refuses it if any of its addresses isn't permitted, and dials the very
@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore2
@@ -76,6 +77,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield from _causes(below)
 
 
+def no_cookies() -> CookieJar:
+    """A jar that keeps nothing: a cookie set for one user's request would go out with the next user's."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
 async def _add_trace(request: httpx2.Request) -> None:
     request.headers.update(trace_headers())
 
@@ -91,6 +97,7 @@ def make_http_client(*, timeout_seconds: float, max_connections: int = 100, base
         follow_redirects=False,
         trust_env=False,
         headers={"User-Agent": USER_AGENT},
+        cookies=no_cookies(),
         event_hooks={"request": [_add_trace]},
     )
 
@@ -115,6 +122,7 @@ def make_guarded_client(
         follow_redirects=False,
         trust_env=False,
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", "Accept": "*/*"},
+        cookies=no_cookies(),
     )
 
 

@@ -7,13 +7,12 @@ connection listens while it writes, and writes no more once it was answered.
 
 import asyncio
 import ssl
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore2
 import httpx2
 
-from flickrhub_common.http_client import USER_AGENT, HttpClient
+from flickrhub_common.http_client import USER_AGENT, HttpClient, no_cookies
 
 _HEARD_BYTES = 64 * 1024
 
@@ -29,7 +28,7 @@ def make_upload_client(*, timeout_seconds: float, max_connections: int = 100) ->
         follow_redirects=False,
         trust_env=False,
         headers={"User-Agent": USER_AGENT},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        cookies=no_cookies(),
     )
 
 

@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
-from http.cookiejar import DefaultCookiePolicy
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
@@ -51,7 +50,6 @@ class FetchedPhotos:
         stall_seconds: float = 30.0,
         most_bytes: int = MAX_VIDEO_BYTES,
     ) -> None:
-        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))  # they would come back for other users
         self._client = client
         self._policy = policy
         self._bytes_per_second = bytes_per_second
