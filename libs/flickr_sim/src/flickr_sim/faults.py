@@ -54,6 +54,7 @@ class Fault(BaseModel):
     code: int | None = None
     message: str | None = None
     drop: Literal["before", "during", "after"] | None = None
+    works: bool | None = None
 
     @field_validator("times")
     @classmethod
@@ -92,11 +93,11 @@ class Fault(BaseModel):
 
     @property
     def works_first(self) -> bool:
-        """Say whether the call's work is done although its answer is replaced.
+        """Say whether the call's work is done although its answer is replaced; `works` decides where it is given.
 
         504 says that the origin was too slow, not that it did nothing: Flickr's users found their photos stored.
         """
-        return self.drop == "after" or self.status == 504
+        return self.drop == "after" or (self.status == 504 if self.works is None else self.works)
 
     def answer(self, incoming: Incoming) -> Answer | None:
         """Return the answer that replaces the call's own, or None when the fault leaves it alone."""
