@@ -90,9 +90,23 @@ class Simulator:
         match: dict[str, Any] = {"api_key": app.api_key, "kind": kind} | ({"params": params} if params else {})
         await self.order(match, times=times, **effect)
 
+    async def faults_left(self, app: FlickrApp) -> list[dict[str, Any]]:
+        """The faults ordered for the app that no call has met yet."""
+        waiting = (await self.http.get("/_sim/faults")).raise_for_status().json()
+        return [fault for fault in waiting if fault["match"]["api_key"] == app.api_key]
+
     async def order_tickets(self, *, times: int = 1, **outcome: Any) -> None:
         """Say how the next tickets of asynchronous uploads go, whoever's: `seconds` they take, `complete` 1 or 2."""
         (await self.http.post("/_sim/tickets", json={"times": times, **outcome})).raise_for_status()
+
+    @contextlib.asynccontextmanager
+    async def late_search(self, *, seconds: float) -> AsyncIterator[None]:
+        """Within the block flickr.photos.search shows an upload so late, to everybody."""
+        (await self.http.post("/_sim/search", json={"lag_seconds": seconds})).raise_for_status()
+        try:
+            yield
+        finally:
+            (await self.http.post("/_sim/search", json={"lag_seconds": 0})).raise_for_status()
 
     async def uploaded(self, *photos: Photograph) -> list[dict[str, Any]]:
         """The photos at Flickr with the bytes of these photographs, oldest first."""
