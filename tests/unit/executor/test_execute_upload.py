@@ -797,6 +797,14 @@ async def test_a_lost_answer_is_lost_whatever_happens_in_closing_the_photo() -> 
     assert (executor.steps(), len(executor.flickr.kept)) == (LOOKS[:1], 1)
 
 
+async def test_a_send_cancelled_after_its_end_isn_t_taken_for_unsent_because_the_photo_couldn_t_be_closed() -> None:
+    executor = UploadExecutor()
+    executor.photos.closing = Unavailable("photo_store")
+    executor.flickr.script = [asyncio.CancelledError()]
+    await executor.run_to_the_end(executor.job())
+    assert (executor.steps(), len(executor.flickr.kept)) == (LOOKS[:1], 1)
+
+
 @pytest.mark.parametrize("part", ["auth", "limits", "claims"])
 async def test_what_is_away_before_the_claim_leaves_everything_undone(part: str) -> None:
     executor = UploadExecutor()

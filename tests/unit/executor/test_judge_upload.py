@@ -131,6 +131,9 @@ FAILURES = {
     "a duplicate with an odd id": Case(
         xml('<err code="9" msg="D" duplicate_photo_id="-1"/>', "fail"), PermanentFailure, "FLICKR_9"
     ),
+    "a duplicate where none is asked for": Case(
+        xml('<err code="9" msg="D" duplicate_photo_id="12"/>', "fail"), PermanentFailure, "FLICKR_9", method=REPLACE
+    ),
     "an error in JSON": Case(json_fail(5), PermanentFailure, "FLICKR_5"),
     # 3.4: for the moment, and whether the photo may be there
     **{

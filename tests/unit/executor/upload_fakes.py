@@ -94,7 +94,7 @@ class FakeFlickrOfPhotos:
         self.photos: list[Photo] = []
         self.asked: list[FlickrCall] = []
         self.before: list[Exception] = []
-        self.script: list[FlickrReply | Exception | None] = []
+        self.script: list[FlickrReply | BaseException | None] = []
         self.replies: list[FlickrReply | Exception | None] = []
         self.tickets: list[dict[str, Any]] = []
         self.hidden: set[str] = set()
@@ -119,7 +119,7 @@ class FakeFlickrOfPhotos:
         kept = Kept(str(next(self._ids)), dict(call.fields).get("tags", ""), data)
         self.kept.append(kept)
         self.at_end()
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer or answers(f'<photoid secret="s" originalsecret="o">{kept.id}</photoid>')
 

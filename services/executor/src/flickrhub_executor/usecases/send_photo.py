@@ -68,7 +68,8 @@ class SendPhoto:
     async def _send(self, job: JobRequested, credentials: Credentials, lease: Lease) -> FlickrReply:
         """Flickr's reply. Raises CallFailed, ClaimLost, or Unavailable while nothing whole has been sent.
 
-        Once there is an answer, or its loss, it stands: trouble in closing the photo doesn't change it any more.
+        Once there is an answer, or its loss, it stands: trouble in closing the photo doesn't change it any more. Nor
+        may that trouble, raised in place of what ended the send, mean that nothing was sent.
         """
         late = TransientFailure("The upload took too long.", code="ERR_UPLOAD_TIMEOUT")
         answer: FlickrReply | CallFailed = late
@@ -82,9 +83,10 @@ class SendPhoto:
         except TimeoutError as error:
             late.doubtful, late.__cause__ = lease.ended, error
         except (CallFailed, Unavailable) as error:
-            if answer is late:
+            if answer is late and not lease.ended:
                 raise
             log.warning("photo_not_closed", error=type(error).__name__)
+            answer = _cut_off(error) if answer is late else answer
         if isinstance(answer, CallFailed):
             raise answer
         return answer
@@ -126,3 +128,9 @@ class SendPhoto:
             await self._proceed.go_on(job, following, failure=failure)
         else:
             await self._proceed.fail(job, exhausted(failure, job.attempt) if failure.retryable else failure, lease)
+
+
+def _cut_off(cause: BaseException) -> TransientFailure:
+    failure = TransientFailure("The upload was cut off at its end.", code="ERR_FLICKR_UNREACHABLE", doubtful=True)
+    failure.__cause__ = cause
+    return failure
