@@ -149,6 +149,7 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         sweep_uploads = _sweep_uploads(settings, stores)
         await stack.enter_async_context(beside(timer.sweep_uploads(settings.upload_sweep_seconds, sweep_uploads)))
         stack.push_async_callback(publisher.drain, settings.shutdown_grace_seconds / 4)
+        stack.push_async_callback(use.receive_upload.ended, settings.shutdown_grace_seconds / 4)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "mongo": _in_turn(partial(ping_mongo, mongo), stores.check_indexes),

@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
@@ -46,6 +47,7 @@ class ReceiveUpload:
         self._clock = clock
         self._lifetime = lifetime
         self._tidying: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[None]] = set()
 
     async def __call__(self, arriving: AsyncIterator[Arriving], *, user_id: str | None) -> Received:
         """What was received. ``user_id`` is known before the body, or comes in it.
@@ -59,6 +61,27 @@ class ReceiveUpload:
         found = await arrival.begin()
         ref = str(uuid.uuid4())
         structlog.contextvars.bind_contextvars(photo_ref=ref)
+        with self._noted():
+            received = await self._whole_or_nothing(arrival, found, ref)
+        log.info("upload_received", user_id=arrival.user_id, bytes=received.size, content_type=received.content_type)
+        return received
+
+    async def ended(self, seconds: float) -> None:
+        """Wait until no upload is under way, at most so long: cancelled ones still have to tidy up."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=seconds)
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        ended = asyncio.get_running_loop().create_future()
+        self._under_way.add(ended)
+        try:
+            yield
+        finally:
+            self._under_way.discard(ended)
+            ended.set_result(None)
+
+    async def _whole_or_nothing(self, arrival: InspectArrival, found: PhotoFormat, ref: str) -> Received:
         kept = False
         try:
             received = await self._receive(arrival, found, ref)
@@ -68,7 +91,6 @@ class ReceiveUpload:
         finally:
             if not kept:
                 await self._leave_nothing(ref)
-        log.info("upload_received", user_id=arrival.user_id, bytes=received.size, content_type=received.content_type)
         return received
 
     async def _receive(self, arrival: InspectArrival, found: PhotoFormat, ref: str) -> Received:
