@@ -896,8 +896,16 @@ async def test_a_replacement_that_couldn_t_be_told_is_sent_again() -> None:
 # -- time, and what is told ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("at_end", "step"), [(False, "send"), (True, "look")])
-async def test_an_upload_that_takes_too_long_is_in_doubt_only_after_its_last_bytes(at_end: bool, step: str) -> None:
+@pytest.mark.parametrize(
+    ("at_end", "step", "reason"),
+    [
+        (False, "send", "The upload took too long."),
+        (True, "look", "Flickr didn't answer the upload in time."),
+    ],
+)
+async def test_an_upload_that_takes_too_long_is_in_doubt_only_after_its_last_bytes(
+    at_end: bool, step: str, reason: str
+) -> None:
     executor = UploadExecutor(timeout_seconds=0.01)
     send = executor.flickr.send
 
@@ -912,7 +920,7 @@ async def test_an_upload_that_takes_too_long_is_in_doubt_only_after_its_last_byt
     assert executor.steps() == [(step, 1.0)]
     (event,) = executor.events(JobRetrying)
     assert isinstance(event, JobRetrying)
-    assert event.reason == "The upload took too long."
+    assert event.reason == reason
 
 
 async def test_nothing_that_is_told_or_buried_holds_a_secret_or_a_param() -> None:

@@ -71,7 +71,7 @@ class SendPhoto:
         Once there is an answer, or its loss, it stands: trouble in closing the photo doesn't change it any more. Nor
         may that trouble, raised in place of what ended the send, mean that nothing was sent.
         """
-        late = TransientFailure("The upload took too long.", code="ERR_UPLOAD_TIMEOUT")
+        late = TransientFailure("The upload took too long.", code="ERR_PHOTO_TIMEOUT")
         answer: FlickrReply | CallFailed = late
         try:
             async with (
@@ -81,7 +81,8 @@ class SendPhoto:
             ):
                 answer = await self._answer(UploadCall(fields_of(job), photo), credentials, lease)
         except TimeoutError as error:
-            late.doubtful, late.__cause__ = lease.ended, error
+            late.__cause__ = error
+            answer = _cut_off(error) if answer is late and lease.ended else answer
         except (CallFailed, Unavailable) as error:
             if answer is late and not lease.ended:
                 raise
@@ -131,6 +132,6 @@ class SendPhoto:
 
 
 def _cut_off(cause: BaseException) -> TransientFailure:
-    failure = TransientFailure("The upload was cut off at its end.", code="ERR_FLICKR_UNREACHABLE", doubtful=True)
+    failure = TransientFailure("Flickr didn't answer the upload in time.", code="ERR_FLICKR_TIMEOUT", doubtful=True)
     failure.__cause__ = cause
     return failure
