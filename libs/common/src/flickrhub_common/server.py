@@ -11,6 +11,7 @@ from opentelemetry.trace import TracerProvider
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flickrhub_common import problems
+from flickrhub_common.allocation import keep_freed_memory
 from flickrhub_common.body_limit import BodyLimit
 from flickrhub_common.settings import Settings
 
@@ -64,6 +65,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
     Uvicorn raises the signal it caught once more after it has stopped, which would turn a designed stop into death by
     signal; so the signal's own disposition is made harmless first.
     """
+    keep_freed_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
