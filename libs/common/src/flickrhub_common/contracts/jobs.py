@@ -27,7 +27,9 @@ class UploadProgress(BaseModel):
     )
     sequence: int = Field(ge=1, description="Number of this message among the job's, from 1; grows with every one.")
     asked: int = Field(default=0, ge=0, description="How often this step has asked Flickr already.")
-    failed: int = Field(default=0, ge=0, description="How often this step has come to nothing in a row, as nobody answered.")
+    failed: int = Field(
+        default=0, ge=0, description="How often this step has come to nothing in a row, as nobody answered."
+    )
     ticket: str | None = Field(default=None, description="Flickr's ticket of an asynchronous upload; any text.")
     dedup: bool = Field(default=True, description="Whether Flickr is to refuse a photo it has already.")
 
