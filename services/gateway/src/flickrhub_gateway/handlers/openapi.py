@@ -40,6 +40,14 @@ _FINISHED: dict[str, Any] = {
     "stacktrace": [],
     "queue": "flickr_rest",
 }
+_UPLOADED: dict[str, Any] = {
+    **_FINISHED,
+    "returnvalue": {
+        **_FINISHED["returnvalue"],
+        "flickr": {"stat": "ok", "photoid": {"_content": "53483212345"}},
+    },
+    "queue": "flickr_upload",
+}
 _BROKEN = {
     **_FINISHED,
     "state": "failed",
@@ -187,6 +195,7 @@ STATUS: Documented = {
             replies.StatusReply,
             "How the job is.",
             completed=enveloped(_FINISHED),
+            uploaded=enveloped(_UPLOADED),
             failed=enveloped(_BROKEN),
             queued=enveloped(_WAITING),
         ),
