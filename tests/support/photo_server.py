@@ -157,7 +157,8 @@ async def _unless_left(serving: Coroutine[Any, Any, object], reader: asyncio.Str
 
 
 def _head(status: int, headers: Mapping[str, object]) -> bytes:
-    lines = [f"HTTP/1.1 {status} Some Reason", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    said = {"Connection": "close", **headers}
+    lines = [f"HTTP/1.1 {status} Some Reason", *(f"{name}: {value}" for name, value in said.items()), "", ""]
     return "\r\n".join(lines).encode()
 
 

@@ -67,6 +67,14 @@ async def test_a_photo_of_known_length_is_streamed_through(server: PhotoServer) 
     assert await fetched(server.whole(PHOTO)) == (len(PHOTO), PHOTO)
 
 
+async def test_a_server_may_close_connections_that_it_said_it_keeps(server: PhotoServer) -> None:
+    """Reused at that moment, one would look like a server that breaks off, and cost an attempt."""
+    url = server.whole(PHOTO, {"Connection": "keep-alive"})
+    async with fetching() as photos:
+        for _ in range(20):
+            assert (await read(photos, url))[1] == PHOTO
+
+
 @pytest.mark.parametrize("size", [1, 65_536, 1_048_576, 3_000_001])
 async def test_a_photo_of_unknown_length_arrives_with_its_length(server: PhotoServer, size: int) -> None:
     photo = os.urandom(size)

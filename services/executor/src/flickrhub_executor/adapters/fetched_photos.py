@@ -25,6 +25,8 @@ CRUMBS = 4096
 CRUMB_BYTES = 256
 """So many chunks smaller than this on average cost us more than the server, and hold up other uploads."""
 
+_ONCE = {"Connection": "close"}
+"""A connection that is kept may be closed by the server in the moment in which it is used again."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRY_AGAIN = {408, 425, 429}
 
@@ -83,7 +85,8 @@ class FetchedPhotos:
     async def _follow(self, url: str, stack: AsyncExitStack) -> HttpReply:
         for _ in range(1 + MOST_REDIRECTS):
             check_url(url, self._policy)
-            response = await self._client.send(self._client.build_request("GET", url, timeout=None), stream=True)
+            request = self._client.build_request("GET", url, headers=_ONCE, timeout=None)
+            response = await self._client.send(request, stream=True)
             stack.push_async_callback(response.aclose)
             if response.status_code not in _REDIRECTS:
                 return response
