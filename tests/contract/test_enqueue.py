@@ -43,9 +43,11 @@ async def test_nulls_count_as_left_out_where_a_field_is_optional(account: Accoun
 
 @pytest.mark.parametrize("target", ["upload", "replace"])
 async def test_upload_and_replace_need_no_method(account: Account, target: str) -> None:
-    reply = await account.hub.enqueue(user_id=account.user_id, target=target, params={"photo_id": "1"})
-    job_id = success(reply, 202)["job_id"]
-    assert (await account.status(job_id))["queue"] == f"flickr_{target}"
+    params = {"photo_url": "http://127.0.0.1:9/a.jpg"} | ({"photo_id": "1"} if target == "replace" else {})
+    for method in ({}, {"method": None}, {"method": "flickr.photos.upload"}):
+        reply = await account.hub.enqueue(user_id=account.user_id, target=target, params=params, **method)
+        job_id = success(reply, 202)["job_id"]
+        assert (await account.status(job_id))["queue"] == f"flickr_{target}"
 
 
 async def test_params_go_out_as_flickr_takes_them(account: Account, sim: Simulator) -> None:

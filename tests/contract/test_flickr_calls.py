@@ -1,7 +1,5 @@
 """Contract, section 3: what a job asks Flickr, and what it makes of the answer."""
 
-import pytest
-
 from tests.support.hub_account import ECHO, LOGIN, SEARCH, Account, Connect
 from tests.support.simulator import Simulator
 
@@ -53,15 +51,6 @@ async def test_flickr_is_asked_for_plain_json(account: Account, sim: Simulator) 
     (call,) = await sim.calls(account.app)
     assert call["params"]["format"] == "json"
     assert call["params"]["nojsoncallback"] == "1"
-
-
-@pytest.mark.parametrize("target", ["upload", "replace"])
-async def test_a_target_that_is_not_carried_out_yet_fails_with_its_reason(account: Account, target: str) -> None:
-    job_id = await account.hub.accepted(user_id=account.user_id, target=target)
-    ended = await account.ended(job_id)
-    assert ended["state"] == "failed"
-    assert target in ended["failedReason"]
-    assert ended["queue"] == f"flickr_{target}"
 
 
 async def test_an_unknown_method_fails_with_flickrs_words(account: Account) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -151,6 +152,16 @@ async def test_what_is_no_photo_by_its_first_bytes_is_refused(one: Account, data
     assert "photo" in await refused(one, database, user(one), file(NO_PHOTOS[name]))
     reply = await one.hub.hand_over_raw(NO_PHOTOS[name], user_id=one.user_id, filename=MINE)
     failure(reply, 400, "ERR_INVALID_REQUEST")
+    await nothing_left(database, one)
+
+
+async def test_a_compressed_photo_is_no_photo(one: Account, database: Database) -> None:
+    """Nothing is unpacked here, so that nothing can be made to swell."""
+    for data in (jpeg().data, bytes(64 * MIB)):
+        headers = {"Content-Type": "image/jpeg", "Content-Encoding": "gzip"}
+        query = {"user_id": one.user_id, "filename": MINE}
+        reply = await one.hub.http.post(UPLOADS, content=gzip.compress(data), headers=headers, params=query)
+        failure(reply, 400, "ERR_INVALID_REQUEST")
     await nothing_left(database, one)
 
 
