@@ -79,6 +79,16 @@ async def test_one_piece_is_always_held_back() -> None:
         (b"", 5000, TransientFailure, "ERR_PHOTO_UNREACHABLE"),
         (DATA[:100], 5000, TransientFailure, "ERR_PHOTO_UNREACHABLE"),
     ],
+    ids=(
+        "empty",
+        "a page",
+        "a letter",
+        "a byte of a JPEG",
+        "large photo",
+        "large video",
+        "nothing comes",
+        "little comes",
+    ),
 )
 async def test_what_flickr_wouldn_t_take_is_refused_before_anything_is_sent(
     data: bytes, size: int, kind: type[CallFailed], code: str

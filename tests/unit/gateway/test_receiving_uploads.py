@@ -207,6 +207,7 @@ async def test_a_bad_form_is_refused_in_words(
         (JPEG[:-1], ["photo: is cut off: its end is missing"]),
         (gif().truncated(), ["photo: is cut off: its end is missing"]),
     ],
+    ids=("empty", "a letter", "json", "a cut JPEG", "a cut GIF"),
 )
 async def test_a_bad_raw_body_is_refused_in_words(http: httpx2.AsyncClient, body: bytes, said: Any) -> None:
     assert _refused(await http.post(f"{UPLOADS}?user_id={USER}", content=body)) == said

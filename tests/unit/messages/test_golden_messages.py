@@ -161,7 +161,10 @@ def test_a_golden_file_is_read_as_the_message_it_was(message: Message) -> None:
     assert type(message).model_validate_json(golden(message).read_bytes()) == message
 
 
-@pytest.mark.parametrize("kind", sorted(all_kinds(), key=lambda kind: kind.name), ids=lambda kind: kind.name)
+KINDS = sorted(all_kinds(), key=lambda kind: kind.name)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 def test_every_field_is_filled_in_a_golden_file(kind: type[Message]) -> None:
     files = [read(message) for message in MESSAGES if type(message) is kind]
     assert all(fields.keys() == kind.model_fields.keys() for fields in files)
