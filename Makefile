@@ -27,7 +27,7 @@ demo: servers ## watch the main job, from OAuth to the signed callback
 	@$(STACK).demo
 
 test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
-	@.venv/bin/python -m pytest tests/unit $(ARGS)
+	@.venv/bin/python -m pytest tests/unit --numprocesses 2 $(ARGS)
 	@$(TEST_STACK) test $(wildcard tests/integration tests/contract tests/e2e) $(ARGS)
 
 up: servers ## start everything and wait until it is ready
@@ -46,7 +46,7 @@ logs: ## follow the logs (NAME=gateway: of one process)
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) logs $(NAME)
 
 test-unit: setup ## tests that need nothing running (ARGS="-k word" for some)
-	@.venv/bin/python -m pytest tests/unit $(ARGS)
+	@.venv/bin/python -m pytest tests/unit --numprocesses 2 $(ARGS)
 
 test-integration: servers ## tests against real servers
 	@$(TEST_STACK) test tests/integration $(ARGS)
