@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from flickrhub_common.upload_client import make_upload_client
-from flickrhub_executor.adapters.flickr_uploads import LARGEST_BYTES, MAX_REPLY_BYTES, PIECE_BYTES, FlickrUploads
+from flickrhub_executor.adapters.flickr_uploads import JOINED_BYTES, LARGEST_BYTES, MAX_REPLY_BYTES, FlickrUploads
 from flickrhub_executor.errors import OutcomeUnknown, TransientFailure
 from flickrhub_executor.models import Credentials, FlickrReply, Photo, UploadCall
 
@@ -201,8 +201,8 @@ async def test_the_secrets_themselves_never_go_out() -> None:
         [b"x"],
         [b"x"] * 300,
         [b"", b"a", b"", b"b"],
-        [os.urandom(PIECE_BYTES)] * 3,
-        [os.urandom(PIECE_BYTES + 1), b"y"],
+        [os.urandom(JOINED_BYTES)] * 3,
+        [os.urandom(JOINED_BYTES + 1), b"y"],
         [b"y", os.urandom(LARGEST_BYTES), b"z", b"z"],
         [os.urandom(3 * LARGEST_BYTES + 7)],
     ],
@@ -233,7 +233,7 @@ async def test_small_chunks_leave_in_few_pieces() -> None:
         uploads = FlickrUploads(client, url=URL, timeout_seconds=5)
         await uploads.send(UploadCall((), photo(*[bytes(1000)] * 1000)), LENT, before_end=nothing)
         assert len(pieces) <= 5
-        assert max(pieces) <= PIECE_BYTES
+        assert max(pieces) <= JOINED_BYTES
 
 
 async def test_before_the_end_everything_but_the_last_piece_may_be_out() -> None:
@@ -299,12 +299,12 @@ async def test_what_the_chunks_raise_goes_through_as_it_is(kind: type[Exception]
     cause, raised = ValueError("why"), kind("own")
 
     async def chunks() -> AsyncIterator[bytes]:
-        yield bytes(PIECE_BYTES)
+        yield bytes(JOINED_BYTES)
         raise raised from cause
 
     async with far_end() as far:
         with pytest.raises(kind) as caught:
-            await sent(far.url, UploadCall((), Photo(3 * PIECE_BYTES, "a", "image/png", chunks())))
+            await sent(far.url, UploadCall((), Photo(3 * JOINED_BYTES, "a", "image/png", chunks())))
         await asyncio.wait_for(far.gone.wait(), 5)
     assert caught.value is raised
     assert caught.value.__cause__ is cause
@@ -415,11 +415,11 @@ async def test_an_answer_that_drips_for_ever_is_cut_off_at_the_time_limit() -> N
 
 async def test_time_that_runs_out_while_the_photo_is_waited_for_is_the_photo_s() -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        yield bytes(PIECE_BYTES)
+        yield bytes(JOINED_BYTES)
         await asyncio.Event().wait()
 
     async with far_end() as far:
-        upload = UploadCall((), Photo(3 * PIECE_BYTES, "a", "image/png", chunks()))
+        upload = UploadCall((), Photo(3 * JOINED_BYTES, "a", "image/png", chunks()))
         failed = await failure(far.url, upload, timeout_seconds=0.5)
     assert (failed.code, failed.doubtful) == ("ERR_PHOTO_TIMEOUT", False)
 

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from typing import Any
 
+import anyio
 import httpcore2
 import httpx2
 
@@ -56,23 +57,23 @@ class _ListeningStream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self._heard: asyncio.Task[bytes] | None = None
+        self._writing: anyio.CancelScope | None = None
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's
         if self._heard is None:
             self._heard = asyncio.create_task(self._stream.read(_HEARD_BYTES))
+            self._heard.add_done_callback(self._stop_writing)
         if _is_answer(self._heard):
             raise httpcore2.WriteError("answered already")
-        writing = asyncio.create_task(self._stream.write(buffer, timeout))
-        try:
-            await asyncio.wait({writing, self._heard}, return_when=asyncio.FIRST_COMPLETED)
-            if not writing.done() and not _is_answer(self._heard):
-                await asyncio.wait({writing})
-        finally:
-            stopped = not writing.done()
-            writing.cancel()
+        with anyio.CancelScope() as self._writing:
+            await self._stream.write(buffer, timeout)
+        stopped, self._writing = self._writing.cancelled_caught, None
         if stopped:
             raise httpcore2.WriteError("answered already")
-        writing.result()
+
+    def _stop_writing(self, heard: asyncio.Task[bytes]) -> None:
+        if self._writing is not None and not heard.cancelled() and _is_answer(heard):
+            self._writing.cancel()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the driver's
         if self._heard is None:

@@ -16,8 +16,9 @@ from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials, FlickrReply, UploadCall
 
 MAX_REPLY_BYTES = 64 * 1024
-PIECE_BYTES = 256 * 1024
-"""Smaller chunks are put together: a write costs the same whatever its length."""
+SMALL_BYTES = 32 * 1024
+"""Smaller chunks are put together: a write costs the same whatever its length. Larger ones aren't worth copying."""
+JOINED_BYTES = 256 * 1024
 LARGEST_BYTES = 1024 * 1024
 """Larger chunks are cut, so that a slow line takes each piece in time."""
 CONNECT_SECONDS = 10.0
@@ -137,14 +138,17 @@ def _head(call: UploadCall, boundary: str) -> bytes:
 
 
 async def _put_together(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The head and the chunks in pieces worth a write: small ones joined, large ones as they are or cut."""
+    """The head and the chunks in pieces worth a write: small ones joined, others as they are, very large ones cut."""
     joined = bytearray(head)
     async for chunk in chunks:
-        if joined and len(joined) + len(chunk) > PIECE_BYTES:
+        large = len(chunk) >= SMALL_BYTES
+        if joined and (large or len(joined) + len(chunk) > JOINED_BYTES):
             yield bytes(joined)
             joined = bytearray()
-        if len(chunk) <= PIECE_BYTES:
+        if not large:
             joined += chunk
+        elif len(chunk) <= LARGEST_BYTES:
+            yield chunk
         else:
             for at in range(0, len(chunk), LARGEST_BYTES):
                 yield chunk[at : at + LARGEST_BYTES]
