@@ -10,10 +10,13 @@ simulated Flickr, signed: each figure is set against the curl runs beside it, si
 * store alone: the same bytes put into the photo store by this program, with nobody before it. What is handed over can't
   pass faster than that: MongoDB writes a photo three times (journal, oplog, collection).
 
+Promised, and the exit status says so: 0.8 of curl's rate through the executor, less than 32 MiB more memory everywhere.
+
     python -m tests.bench.upload [--mib 200] [--rounds 5] [--json]
 """
 
 import argparse
+import asyncio
 import json
 import os
 import sys
@@ -30,6 +33,7 @@ import uvloop
 from deploy.local.stack.down import clean
 from deploy.local.stack.places import Places
 from deploy.local.stack.up import up
+from flickrhub_common.allocation import keep_freed_memory
 from flickrhub_common.mongo import make_mongo
 from flickrhub_common.photo_store import open_photo_store
 from flickrhub_common.settings import MongoSettings, PhotoStoreSettings
@@ -42,7 +46,8 @@ from tests.support.simulator import FlickrApp, simulator
 
 SETTINGS = {"FLICKR_RATE_LIMIT_PER_SECOND": "0", "FLICKR_RATE_LIMIT_PER_HOUR": "0", "LOG_LEVEL": "WARNING"}
 JOB_SECONDS = 120
-PROMISED = ("multipart", "raw body", "photo_ref", "photo_url")
+THROUGH_THE_EXECUTOR = ("photo_ref", "photo_url")
+INTO_THE_STORE = ("multipart", "raw body")
 STORE_ALONE = "store alone"
 PIECE_BYTES = 1024 * 1024
 
@@ -56,30 +61,29 @@ class Bench:
         self._user_id = user_id
         self._photo = photo
         self._size = photo.stat().st_size
-        self.legs = {name: Leg(name) for name in (*PROMISED, STORE_ALONE)}
+        names = (*THROUGH_THE_EXECUTOR, *INTO_THE_STORE, STORE_ALONE)
+        self.legs = {name: Leg(name, wanted=0.8 if name in THROUGH_THE_EXECUTOR else None) for name in names}
 
     async def round(self) -> None:
         """Measure every leg once, curl between them."""
-        straight = await self.straight()
         for name, leg in self.legs.items():
             stamp(self._photo)
+            # Handed over before curl's run, so that MongoDB, which goes on writing for a while, disturbs both alike.
+            ref = (await self._hand_over("multipart"))[0] if name == "photo_ref" else ""
+            before = await self._straight()
             async with watched("gateway", "executor-upload") as growth:
-                rate = await self._rate(name)
-            after = await self.straight()
-            leg.add(rate, beside=(straight + after) / 2, growth=growth)
-            straight = after
+                rate = await self._rate(name, ref)
+            leg.add(rate, beside=(before + await self._straight()) / 2, growth=growth)
 
-    async def straight(self) -> float:
+    async def _straight(self) -> float:
         """curl's rate straight to the simulated Flickr, in MiB/s."""
-        stamp(self._photo)
         return self._size / MIB / await straight_to_flickr(needed("SIM_URL"), self._app, self._photo)
 
-    async def _rate(self, name: str) -> float:
+    async def _rate(self, name: str, ref: str) -> float:
         if name == "photo_url":
             with served(self._photo) as url:
                 return await self._upload({"photo_url": url})
         if name == "photo_ref":
-            ref, _ = await self._hand_over("multipart")
             return await self._upload({"photo_ref": ref})
         if name == STORE_ALONE:
             return await self._put()
@@ -133,7 +137,7 @@ async def a_stack(places: Places, photo: Path) -> AsyncIterator[Bench]:
     os.environ["RUN_DIR"] = str(places.run)
     clean(places)
     try:
-        up(places, {**os.environ, **SETTINGS}, free_ports=True)
+        await asyncio.to_thread(up, places, {**os.environ, **SETTINGS}, free_ports=True)
         async with flickrhub(needed("GATEWAY_URL")) as hub, simulator(needed("SIM_URL")) as sim:
             app = await sim.new_app()
             user_id = await hub.connect(app.api_key, app.api_secret)
@@ -149,6 +153,7 @@ async def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON too")
     asked = parser.parse_args(arguments)
+    keep_freed_memory()  # as the services do, for the store alone
     places = Places.from_environment({"RUN_DIR": ".run-bench"})
     with tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "photo.jpg"
@@ -165,7 +170,7 @@ async def main(arguments: list[str]) -> int:
     sys.stdout.writelines(f"{leg.line()}\n" for leg in legs)
     if asked.json:
         sys.stdout.write(json.dumps([leg.as_json() for leg in legs]) + "\n")
-    return 0 if all(bench.legs[name].good for name in PROMISED) else 1
+    return 0 if all(leg.good for leg in legs) else 1
 
 
 if __name__ == "__main__":

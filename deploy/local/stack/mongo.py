@@ -22,7 +22,7 @@ def configure(ports: Mapping[str, int], places: Places) -> Path:
     configuration: dict[str, Any] = {
         # Its socket file would lie in /tmp otherwise.
         "net": {"bindIp": "127.0.0.1", "port": ports["MONGO_PORT"], "unixDomainSocket": {"enabled": False}},
-        "storage": {"dbPath": str(folder / "db"), "wiredTiger": {"engineConfig": {"cacheSizeGB": 0.5}}},
+        "storage": {"dbPath": str(folder / "db"), "wiredTiger": {"engineConfig": {"cacheSizeGB": 1}}},
         "replication": {"replSetName": SET_NAME, "oplogSizeMB": 512},
         "setParameter": {"diagnosticDataCollectionEnabled": False},
     }

@@ -34,6 +34,7 @@ async def test_a_client_can_put_a_photo_with_a_presigned_url(s3_place: Place, re
     assert reply.status_code == 200
     assert await s3_place.store.find(ref) == MIB
     async with s3_place.store.open(ref) as found:
+        assert not found.whole, "who put it there didn't look at it"
         assert b"".join([piece async for piece in found.chunks]) == bytes_of(0, MIB)
 
 

@@ -1,6 +1,7 @@
 """A photo on its way: what is found before anything is sent, and what before its end."""
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -128,6 +129,12 @@ async def test_a_photo_that_isn_t_whole_never_passes_to_its_end(
             await read(found, passed)
     assert raised.value.code == code
     assert len(passed) < size
+
+
+async def test_a_photo_known_to_be_whole_is_not_looked_at_to_its_end_again() -> None:
+    cut_off = DATA[:-10]
+    async with inspected(replace(photo(Source(cut(cut_off, 600)), len(cut_off)), whole=True)) as found:
+        assert b"".join([chunk async for chunk in found.chunks]) == cut_off
 
 
 async def test_an_endless_source_is_read_no_further_than_its_length() -> None:

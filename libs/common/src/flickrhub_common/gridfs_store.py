@@ -27,6 +27,8 @@ log = logger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 """Below this the round trips cost (128 against 170 MiB/s at 255 KiB), above it nothing is won."""
+CHUNKS_AHEAD = 2
+"""How many are being read while one is handed on."""
 CHUNK_SECONDS = 5.0
 """Time limit of one chunk, twice that of other operations: a checkpoint on a slow disk may hold an insert up."""
 DURABLE_SECONDS = 10.0
@@ -105,7 +107,7 @@ class GridFsPhotoStore:
         if found is None:
             raise PhotoNotStored(ref)
         async with aclosing(self._read(ref, int(found["length"]), int(found["chunkSize"]))) as chunks:
-            yield OpenPhoto(int(found["length"]), chunks)
+            yield OpenPhoto(int(found["length"]), chunks, whole=True)  # only the gateway can write here
 
     async def delete(self, ref: str) -> None:
         """Remove a photo: first what makes it one, then its chunks, a few at a time."""
@@ -151,11 +153,11 @@ class GridFsPhotoStore:
 
     async def _read(self, ref: str, length: int, chunk_size: int) -> AsyncGenerator[bytes]:
         count = -(-length // chunk_size)
-        ahead = [asyncio.create_task(self._chunk(ref, n)) for n in range(min(count, 1))]
+        ahead = [asyncio.create_task(self._chunk(ref, n)) for n in range(min(count, CHUNKS_AHEAD))]
         try:
             for n in range(count):
-                if n + 1 < count:
-                    ahead.append(asyncio.create_task(self._chunk(ref, n + 1)))
+                if n + CHUNKS_AHEAD < count:
+                    ahead.append(asyncio.create_task(self._chunk(ref, n + CHUNKS_AHEAD)))
                 data = await ahead[0]
                 del ahead[0]
                 if len(data) != min(chunk_size, length - n * chunk_size):

@@ -22,10 +22,14 @@ class PhotoNotStored(LookupError):
 
 @dataclass(frozen=True)
 class OpenPhoto:
-    """A stored photo being read: its size in bytes, and its bytes, in pieces of at most a few MiB."""
+    """A photo being read: its size in bytes, and its bytes, in pieces of at most a few MiB.
+
+    ``whole``: it was looked at to its end when it came, and need not be again.
+    """
 
     size: int
     chunks: AsyncIterator[bytes] = field(repr=False)
+    whole: bool = False
 
 
 class PhotoStore(Protocol):

@@ -46,13 +46,14 @@ class Photo:
     """A photo or video on its way to Flickr: exactly ``size`` bytes, in pieces of at most a few MiB.
 
     ``filename`` is printable ASCII without quotes: Flickr answers 401 to any other (sybrenstuvel/flickrapi#53). It is
-    Flickr's title where none is given.
+    Flickr's title where none is given. ``whole``: it is known already that its end is there.
     """
 
     size: int
     filename: str
     content_type: str
     chunks: AsyncIterator[bytes] = field(repr=False)
+    whole: bool = False
 
 
 @dataclass(frozen=True)

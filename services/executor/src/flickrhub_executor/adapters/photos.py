@@ -22,7 +22,8 @@ class PhotoSources:
         """The photo, under its own file name if there is one, its content type not known yet."""
         try:
             async with self._source(params) as photo:
-                yield Photo(photo.size, params.get("filename", "photo"), "application/octet-stream", photo.chunks)
+                filename = params.get("filename", "photo")
+                yield Photo(photo.size, filename, "application/octet-stream", photo.chunks, photo.whole)
         except PhotoNotStored as error:
             raise PermanentFailure("The photo is no longer kept.", code="ERR_PHOTO_NOT_FOUND") from error
 

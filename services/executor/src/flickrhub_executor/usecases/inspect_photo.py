@@ -51,19 +51,21 @@ async def _head(photo: Photo) -> bytes:
 
 async def _checked(photo: Photo, head: bytes, found: PhotoFormat) -> AsyncGenerator[bytes, None]:
     """Every piece when the next one is there, the last one when the photo has turned out whole."""
-    completeness, size, held = Completeness(found), len(head), head
-    completeness.feed(head)
+    completeness, size, held = None if photo.whole else Completeness(found), len(head), head
+    if completeness:
+        completeness.feed(head)
     async for chunk in photo.chunks:
         size += len(chunk)
         if size > photo.size:
             break
-        completeness.feed(chunk)
+        if completeness:
+            completeness.feed(chunk)
         if chunk:
             yield held
             held = chunk
     if size != photo.size:
         raise _another_length()
-    if not completeness.whole:
+    if completeness and not completeness.whole:
         raise PermanentFailure("The photo is truncated: its end is missing.", code="ERR_PHOTO_TRUNCATED")
     yield held
 
