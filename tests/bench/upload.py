@@ -29,14 +29,14 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from pymongo import AsyncMongoClient
 
 from deploy.local.stack.down import clean
 from deploy.local.stack.places import Places
 from deploy.local.stack.up import up
 from flickrhub_common.allocation import keep_freed_memory
-from flickrhub_common.mongo import make_mongo
 from flickrhub_common.photo_store import open_photo_store
-from flickrhub_common.settings import MongoSettings, PhotoStoreSettings
+from flickrhub_common.settings import PhotoStoreSettings
 from tests.bench.curl import curl, straight_to_flickr
 from tests.bench.figures import MIB, Leg, watched
 from tests.bench.photo_file import served, stamp, write_jpeg
@@ -45,6 +45,8 @@ from tests.support.run_env import needed
 from tests.support.simulator import FlickrApp, simulator
 
 SETTINGS = {"FLICKR_RATE_LIMIT_PER_SECOND": "0", "FLICKR_RATE_LIMIT_PER_HOUR": "0", "LOG_LEVEL": "WARNING"}
+Mongo = AsyncMongoClient[dict[str, Any]]
+
 JOB_SECONDS = 120
 THROUGH_THE_EXECUTOR = ("photo_ref", "photo_url")
 INTO_THE_STORE = ("multipart", "raw body")
@@ -55,8 +57,9 @@ PIECE_BYTES = 1024 * 1024
 class Bench:
     """The running stack, one account, one file."""
 
-    def __init__(self, hub: FlickrHub, app: FlickrApp, *, user_id: str, photo: Path) -> None:
+    def __init__(self, hub: FlickrHub, mongo: Mongo, app: FlickrApp, *, user_id: str, photo: Path) -> None:
         self._hub = hub
+        self._mongo = mongo
         self._app = app
         self._user_id = user_id
         self._photo = photo
@@ -68,8 +71,8 @@ class Bench:
         """Measure every leg once, curl between them."""
         for name, leg in self.legs.items():
             stamp(self._photo)
-            # Handed over before curl's run, so that MongoDB, which goes on writing for a while, disturbs both alike.
             ref = (await self._hand_over("multipart"))[0] if name == "photo_ref" else ""
+            await self._at_rest()
             before = await self._straight()
             async with watched("gateway", "executor-upload") as growth:
                 rate = await self._rate(name, ref)
@@ -91,12 +94,13 @@ class Bench:
         await self._upload({"photo_ref": ref})
         return rate
 
+    async def _at_rest(self) -> None:
+        """Wait until all that was written before is on the disk: MongoDB and the system go on for a while."""
+        await self._mongo.admin.command("fsync")
+        await asyncio.to_thread(os.sync)
+
     async def _put(self) -> float:
-        mongo = MongoSettings.model_validate({"mongo_url": needed("MONGO_URL")})
-        async with (
-            make_mongo(mongo, service="bench") as client,
-            open_photo_store(PhotoStoreSettings(), database=client[mongo.mongo_db]) as store,
-        ):
+        async with open_photo_store(PhotoStoreSettings(), database=self._mongo["bench"]) as store:
             ref = str(uuid.uuid4())
             started = time.perf_counter()
             await store.put(ref, _pieces(self._photo), content_type="image/jpeg")
@@ -138,10 +142,14 @@ async def a_stack(places: Places, photo: Path) -> AsyncIterator[Bench]:
     clean(places)
     try:
         await asyncio.to_thread(up, places, {**os.environ, **SETTINGS}, free_ports=True)
-        async with flickrhub(needed("GATEWAY_URL")) as hub, simulator(needed("SIM_URL")) as sim:
+        async with (
+            flickrhub(needed("GATEWAY_URL")) as hub,
+            simulator(needed("SIM_URL")) as sim,
+            Mongo(needed("MONGO_URL")) as mongo,
+        ):
             app = await sim.new_app()
             user_id = await hub.connect(app.api_key, app.api_secret)
-            yield Bench(hub, app, user_id=user_id, photo=photo)
+            yield Bench(hub, mongo, app, user_id=user_id, photo=photo)
     finally:
         clean(places)
 
