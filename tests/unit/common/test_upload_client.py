@@ -54,19 +54,21 @@ async def _read_all(reader: asyncio.StreamReader) -> None:
     await reader.readexactly(PIECES * PIECE)
 
 
-async def test_whole_requests_follow_one_another_on_a_connection(tls: ssl.SSLContext | None) -> None:
+async def test_whole_requests_have_a_connection_each_which_is_closed_after_the_answer(
+    tls: ssl.SSLContext | None,
+) -> None:
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        while True:
-            await _read_all(reader)
-            writer.write(OK)
+        await _read_all(reader)
+        writer.write(OK)
+        assert await reader.read() == b""
 
     async with listener(serve, tls=tls) as port:
         reply, taken = await _sent(port, tls, times=2)
-    assert (reply.status_code, reply.content, taken, connections) == (200, b"ok", PIECES, 1)
+    assert (reply.status_code, reply.content, taken, connections) == (200, b"ok", PIECES, 2)
 
 
 @pytest.mark.parametrize("stays", [False, True])

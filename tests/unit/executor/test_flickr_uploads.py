@@ -213,12 +213,12 @@ async def test_a_photo_arrives_as_it_is_however_it_is_cut(chunks: list[bytes]) -
     assert parts(far.heads[0], far.bodies[0])[-1][1] == b"".join(chunks)
 
 
-async def test_a_connection_is_used_again() -> None:
+async def test_every_upload_has_a_connection_of_its_own() -> None:
     async with far_end() as far, make_upload_client(timeout_seconds=5) as client:
         uploads = FlickrUploads(client, url=far.url, timeout_seconds=5)
         for size in (10, 3_000_000):
             assert (await uploads.send(UploadCall((), photo(bytes(size))), LENT, before_end=nothing)).status == 200
-    assert far.connections == 1
+    assert far.connections == 2
 
 
 async def test_small_chunks_leave_in_few_pieces() -> None:

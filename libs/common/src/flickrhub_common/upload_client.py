@@ -19,9 +19,11 @@ _HEARD_BYTES = 64 * 1024
 
 
 def make_upload_client(*, timeout_seconds: float, max_connections: int = 100) -> HttpClient:
-    """A pooled client for configured addresses: no redirects, no proxies from the environment, no cookies kept.
+    """A client for configured addresses: no redirects, no proxies from the environment, no cookies kept.
 
-    The driver goes on to the answer after a write that failed, so what is raised is why there was none.
+    Every request has a connection of its own: on one that the server closes in that very moment, a small photo would go
+    out whole and get no answer, and be in doubt. The driver goes on to the answer after a write that failed, so what
+    is raised is why there was none.
     """
     return httpx2.AsyncClient(
         transport=_ListeningTransport(max_connections),
@@ -40,8 +42,7 @@ class _ListeningTransport(httpx2.AsyncHTTPTransport):
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=4,
+            max_keepalive_connections=0,
             network_backend=_ListeningBackend(),
         )
 
