@@ -11,6 +11,7 @@ from typing import Any
 
 import h11
 
+from tests.support.listening import listening
 from tests.support.waiting import eventually
 
 
@@ -124,19 +125,5 @@ class CallbackReceiver:
 async def callback_receiver() -> AsyncIterator[CallbackReceiver]:
     """A receiver that listens on a free port of 127.0.0.1 inside the block."""
     receiver = CallbackReceiver()
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(receiver.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(receiver.serve) as receiver.port:
         yield receiver
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+from tests.support.listening import listening
+
 Behaviour = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, object]]
 
 SLICE = 1024 * 1024
@@ -177,19 +179,5 @@ def _then(head: bytes, body: bytes) -> Behaviour:
 async def photo_server() -> AsyncIterator[PhotoServer]:
     """A server that listens on a free port of 127.0.0.1 inside the block."""
     photos = PhotoServer()
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(photos.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    photos.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(photos.serve) as photos.port:
         yield photos
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -128,20 +128,24 @@ async def _body_pairs(headers: Headers, receive: Receive) -> Pairs:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+    return b"".join([chunk async for chunk in chunks_of(receive, most=BODY_LIMIT)])
+
+
+async def chunks_of(receive: Receive, *, most: int) -> AsyncGenerator[bytes, None]:
+    """A request's body as it comes; raise `Unreadable` when it is longer than `most` bytes or ends early."""
+    seen = 0
     more = True
     while more:
         message: Any = await receive()
         if message["type"] == "http.disconnect":
             raise Unreadable(400, "The request body ended early.")
         chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > BODY_LIMIT:
+        seen += len(chunk)
+        if seen > most:
             raise Unreadable(413, "The request body is too large.")
-        chunks.append(chunk)
         more = message.get("more_body", False)
-    return b"".join(chunks)
+        if chunk:
+            yield chunk
 
 
 async def _multipart_pairs(headers: Headers, body: bytes) -> Pairs:

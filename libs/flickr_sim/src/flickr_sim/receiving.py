@@ -3,16 +3,15 @@
 Memory stays flat however large the photo is; Starlette's own parser would write it to disk first.
 """
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from flickr_sim.errors import Unreadable
-from flickr_sim.incoming import BODY_LIMIT, Pairs, ReceivedPhoto, form_pairs
+from flickr_sim.incoming import BODY_LIMIT, Pairs, ReceivedPhoto, chunks_of, form_pairs
 from flickr_sim.multipart import Multipart
 
 UPLOAD_LIMIT = 4 * 1024**3  # what is merely above Flickr's limits is read to its end, and then answered with error 8
@@ -24,7 +23,7 @@ async def receive_upload(headers: Headers, receive: Receive) -> Received:
     """Read a body to its end; return its text fields and its photo. Raises Unreadable for what is no whole form."""
     taker = _taker(headers)
     problem: Unreadable | None = None
-    async for chunk in _chunks(receive):
+    async for chunk in chunks_of(receive, most=UPLOAD_LIMIT):
         # A form that is broken is read to its end all the same: its sender looks at the answer only then.
         if problem is None:
             try:
@@ -39,7 +38,7 @@ async def receive_upload(headers: Headers, receive: Receive) -> Received:
 async def swallow(receive: Receive, at_least: int) -> None:
     """Read so many bytes of a body, or all of it when it is shorter."""
     seen = 0
-    async with aclosing(_chunks(receive)) as chunks:
+    async with aclosing(chunks_of(receive, most=UPLOAD_LIMIT)) as chunks:
         async for chunk in chunks:
             seen += len(chunk)
             if seen >= at_least:
@@ -82,19 +81,3 @@ class _UrlEncoded:
 
     def received(self) -> Received:
         return form_pairs(self._body.decode("utf-8", "replace")), None
-
-
-async def _chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
-    seen = 0
-    more = True
-    while more:
-        message: Any = await receive()
-        if message["type"] == "http.disconnect":
-            raise Unreadable(400, "The request body ended early.")
-        chunk: bytes = message.get("body", b"")
-        seen += len(chunk)
-        if seen > UPLOAD_LIMIT:
-            raise Unreadable(413, "The request body is too large.")
-        more = message.get("more_body", False)
-        if chunk:
-            yield chunk
