@@ -16,8 +16,9 @@ from flickrhub_common.http_client import make_guarded_client
 from flickrhub_notifier.adapters.receiver import EXCERPT_CHARACTERS, HttpReceiver
 from flickrhub_notifier.models import Answer, Post
 from tests.integration.notifier import nasty as receivers
-from tests.integration.notifier.nasty import Serve, nasty
+from tests.integration.notifier.nasty import nasty
 from tests.support.callback_receiver import CallbackReceiver, Reply
+from tests.support.listening import Serve
 
 DEADLINE = 0.5
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8,::1/128")
