@@ -348,6 +348,7 @@ async def _until_idle(hub: Hub) -> None:
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 async def test_calls_of_a_user_are_apart_and_those_of_others_at_once(hub: Hub) -> None:
     await hub.executor(flickr_rate_limit_per_second=2)
     slow = [a_call(user_id="slow") for _ in range(8)]

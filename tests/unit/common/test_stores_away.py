@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pymongo.lock
 import pytest
 from pydantic import SecretStr
 from pymongo.errors import DuplicateKeyError, OperationFailure
@@ -69,3 +70,23 @@ async def test_one_that_takes_the_connection_and_is_silent_is_unavailable_within
 def test_what_is_no_outage_of_mongo_passes_as_it_is(error: Exception) -> None:
     with pytest.raises(type(error)), mongo_errors():
         raise error
+
+
+async def test_an_operation_that_is_cancelled_while_it_waits_for_a_server_locks_nobody_out() -> None:
+    """The driver's own way of waiting, cancelled at the moment in which Python's wait_for is interrupted twice."""
+    state = pymongo.lock._async_create_lock()
+    servers = pymongo.lock._async_create_condition(state)
+
+    async def select_a_server() -> None:
+        async with state:
+            await pymongo.lock._async_cond_wait(servers, 0.01)
+
+    selecting = asyncio.create_task(select_a_server())
+    await asyncio.sleep(0)
+    async with state:  # the monitor's turn, until after the wait is over and its task is cancelled
+        await asyncio.sleep(0.05)
+        selecting.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({selecting})
+    await asyncio.sleep(0.01)
+    assert not state.locked()

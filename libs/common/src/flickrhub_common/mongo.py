@@ -1,9 +1,12 @@
 """MongoDB: the only module that names the driver (PyMongo's async API; docs/adr/0005-drivers.md)."""
 
-from collections.abc import Iterator
+import asyncio
+import sys
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
@@ -11,11 +14,24 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import MongoSettings
 
+T = TypeVar("T")
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 
 OPERATION_SECONDS = 2.5
 """Time limit of one operation, so that a request that needs Mongo has its 503 within 3 s."""
+
+
+async def _wait_here(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - the driver's call
+    async with asyncio.timeout(timeout):
+        return await awaitable
+
+
+if sys.version_info < (3, 12):
+    # Python's own wait_for waits in another task until 3.12. The driver waits so for its locked state, and an operation
+    # that is cancelled there while the server is away can leave that state locked for ever: every later operation of
+    # the client hangs, its close() too.
+    pymongo.lock.wait_for = _wait_here  # type: ignore[assignment, attr-defined]
 
 
 def make_mongo(settings: MongoSettings, *, service: str) -> AsyncMongoClient[Document]:
