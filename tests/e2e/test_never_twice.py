@@ -20,8 +20,8 @@ from tests.support.photographs import jpeg
 from tests.support.simulator import Simulator
 
 JOBS = 50
-KILLS = int(os.environ.get("NEVER_TWICE_KILLS", "5"))
-JOBS_PER_KILL = int(os.environ.get("NEVER_TWICE_JOBS_PER_KILL", "10"))
+KILLS = int(os.environ.get("NEVER_TWICE_KILLS", "3"))
+JOBS_PER_KILL = int(os.environ.get("NEVER_TWICE_JOBS_PER_KILL", "17"))
 EXECUTOR = "executor-upload"
 LOOKS = ("flickr.photos.search", "flickr.people.getPhotos")
 SETTINGS = {
