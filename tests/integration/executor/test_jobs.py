@@ -315,8 +315,7 @@ async def test_odd_but_readable_jobs_end_and_stop_nobody(hub: Hub) -> None:
 
 
 @pytest.mark.alone  # the time-out is short, so that a lease is
-@pytest.mark.parametrize("outcome", ["completed", "failed"])
-@pytest.mark.parametrize("latency_ms", [0, 300])
+@pytest.mark.parametrize(("outcome", "latency_ms"), [("completed", 300), ("failed", 0)])
 async def test_a_message_sent_five_times_is_one_call_and_one_outcome(hub: Hub, outcome: str, latency_ms: int) -> None:
     await hub.executor(flickr_timeout_seconds=1)
     await hub.executor(flickr_timeout_seconds=1)
