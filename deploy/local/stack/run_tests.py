@@ -16,7 +16,7 @@ from deploy.local.stack.screen import complain, say
 from deploy.local.stack.status import NOT_RUNNING, status
 from deploy.local.stack.up import up
 
-WORKERS = ("--numprocesses", "5", "--dist", "loadfile")
+WORKERS = ("--numprocesses", "4", "--dist", "loadfile")
 NOTHING_SELECTED = 5
 """Pytest's exit status when a selection holds no test."""
 
