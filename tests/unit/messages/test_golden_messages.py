@@ -42,7 +42,7 @@ META: dict[str, Any] = {"order": 17, "note": "Grüße 😀", "nested": {"list": 
 
 def event(**fields: Any) -> dict[str, Any]:
     common = {"job_id": JOB_ID, "user_id": USER_ID, "target": Target.REST, "trace_id": TRACE_ID, "max_attempts": 3}
-    return {**common, "attempts_made": 1, "at": AT, **fields}
+    return {**common, "attempts_made": 1, "at": AT, "replay": 1, **fields}
 
 
 MESSAGES: list[Message] = [
@@ -58,6 +58,7 @@ MESSAGES: list[Message] = [
         attempt=2,
         reservation=Reservation(limit="key", at=1795228200.25),
         doubtful=True,
+        replay=1,
     ),
     JobRequested(
         job_id=JOB_ID,
@@ -76,6 +77,7 @@ MESSAGES: list[Message] = [
         attempt=2,
         reservation=Reservation(limit="user", at=1795228200.25),
         doubtful=True,
+        replay=2,
         progress=UploadProgress(
             step="poll", sequence=7, asked=3, failed=1, ticket="78701040-72157636215117185", dedup=False
         ),
@@ -100,7 +102,7 @@ MESSAGES: list[Message] = [
         callback=CALLBACK,
         meta=META,
     ),
-    CallbackDue(job_id=JOB_ID, attempt=2),
+    CallbackDue(job_id=JOB_ID, attempt=2, replay=1),
     TokenRejected(user_id=USER_ID, fingerprint="0123456789abcdef", reason="98: Invalid auth token", at=AT),
     TokenRevoked(user_id=USER_ID, reason="98: Invalid auth token", at=AT),
     TokenReplaced(user_id=USER_ID, at=AT),

@@ -14,3 +14,4 @@ class CallbackDue(Message):
 
     job_id: str
     attempt: int = Field(ge=1, description="The attempt that is due, from 1.")
+    replay: int = Field(default=0, ge=0, description="How often the delivery has been replayed from the dead letters.")
