@@ -102,7 +102,7 @@ MESSAGES: list[Message] = [
         callback=CALLBACK,
         meta=META,
     ),
-    CallbackDue(job_id=JOB_ID, attempt=2, replay=1),
+    CallbackDue(job_id=JOB_ID, attempt=2, replay=1, job_replay=1, waits=3),
     TokenRejected(user_id=USER_ID, fingerprint="0123456789abcdef", reason="98: Invalid auth token", at=AT),
     TokenRevoked(user_id=USER_ID, reason="98: Invalid auth token", at=AT),
     TokenReplaced(user_id=USER_ID, at=AT),
@@ -177,6 +177,11 @@ def test_a_job_s_message_from_before_there_was_progress_is_read() -> None:
     (job,) = (message for message in MESSAGES if stem(message) == "job.requested")
     fields = {name: value for name, value in read(job).items() if name != "progress"}
     assert JobRequested.model_validate_json(json.dumps(fields)) == job
+
+
+def test_a_delivery_of_a_replayed_job_has_an_id_of_its_own() -> None:
+    assert CallbackDue(job_id="job", attempt=1, replay=2).delivery_id == "job"
+    assert CallbackDue(job_id="job", attempt=1, job_replay=2).delivery_id == "job-r2"
 
 
 def with_unknown_fields(value: Any) -> Any:

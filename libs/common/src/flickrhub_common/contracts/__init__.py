@@ -6,7 +6,7 @@ No message ever carries a secret in clear.
 """
 
 from flickrhub_common.contracts.base import Callback, Message, Target, queue_of
-from flickrhub_common.contracts.callbacks import CallbackDue
+from flickrhub_common.contracts.callbacks import CallbackDue, delivery_id
 from flickrhub_common.contracts.jobs import (
     Failure,
     JobCompleted,
@@ -33,5 +33,6 @@ __all__ = [
     "TokenReplaced",
     "TokenRevoked",
     "UploadProgress",
+    "delivery_id",
     "queue_of",
 ]
