@@ -38,6 +38,7 @@ SETTING_PREFIXES = (
         "CONNECTION_",
     ),
     *("SHUTDOWN_", "RABBIT_", "MONGO_", "REDIS_", "SIM_", "AUTH_", "EXECUTOR_", "NOTIFIER_", "RATE_", "UPLOAD_"),
+    *("REQUEST_", "MAX_", "TRUSTED_", "CORS_"),
 )
 
 

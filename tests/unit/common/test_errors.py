@@ -14,10 +14,12 @@ CONTRACT = {
     "ERR_JOB_NOT_FOUND": 404,
     "ERR_NOT_FOUND": 404,
     "ERR_METHOD_NOT_ALLOWED": 405,
+    "ERR_REQUEST_TIMEOUT": 408,
     "ERR_CONFLICT": 409,
     "ERR_PAYLOAD_TOO_LARGE": 413,
     "ERR_UNSUPPORTED_MEDIA_TYPE": 415,
     "ERR_RATE_LIMITED": 429,
+    "ERR_HEADERS_TOO_LARGE": 431,
     "ERR_INTERNAL": 500,
     "ERR_UPSTREAM": 502,
     "ERR_UNAVAILABLE": 503,
@@ -32,7 +34,7 @@ def test_every_code_of_the_contract_is_there_with_its_status() -> None:
 
 @pytest.mark.parametrize("kind", TREE)
 def test_an_error_can_be_repeated_if_it_is_about_the_moment_and_not_the_request(kind: type[HubError]) -> None:
-    assert kind.retryable == (kind.status in {429, 502, 503})
+    assert kind.retryable == (kind.status in {408, 429, 502, 503})
 
 
 @pytest.mark.parametrize("kind", TREE)

@@ -70,3 +70,11 @@ async def test_what_doesnt_answer_is_away_after_two_seconds_and_all_are_asked_at
     reply = await get("/health/ready", mongo=hangs, redis=hangs, auth=there)
     assert time.monotonic() - began < 2.9
     assert reply.json()["error"]["details"] == ["mongo", "redis"]
+
+
+async def test_probes_may_ask_by_head() -> None:
+    app = make_app(title="t", description="t", lifespan=nothing)
+    app.include_router(health_router(lambda _: {"mongo": away}))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://hub") as client:
+        assert (await client.head("/health")).status_code == 200
+        assert (await client.head("/health/ready")).status_code == 503

@@ -305,3 +305,13 @@ async def test_internal_addresses_let_services_in(client: httpx2.AsyncClient, pa
 
 async def test_the_schema_of_the_app_can_be_read(client: httpx2.AsyncClient) -> None:
     assert json.loads((await client.get("/openapi.json")).text)["info"]["title"] == "t"
+
+
+@pytest.mark.parametrize("path", ["/ok", "/none", "/crash", "/raise/conflict", "/http/400"])
+async def test_every_reply_tells_browsers_to_keep_their_hands_off(client: httpx2.AsyncClient, path: str) -> None:
+    headers = (await client.get(path)).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cache-control"] == "no-store"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert not {"server", "x-powered-by", "strict-transport-security"} & set(headers)

@@ -1,7 +1,7 @@
 """The gateway's surroundings, in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -337,9 +337,9 @@ class Surroundings:
     def _discard(self) -> DiscardUpload:
         return DiscardUpload(uploads=self.uploads, store=self.store, clock=self.clock)
 
-    def app(self, tracer_provider: TracerProvider | None = None) -> FastAPI:
+    def app(self, tracer_provider: TracerProvider | None = None, origins: Sequence[str] = ()) -> FastAPI:
         """The gateway's app, without anything real behind it."""
-        app = make_gateway_app(_nothing_to_open, tracer_provider=tracer_provider)
+        app = make_gateway_app(_nothing_to_open, tracer_provider=tracer_provider, origins=origins)
         app.state.use, app.state.checks = self.use_cases(), {}
         return app
 

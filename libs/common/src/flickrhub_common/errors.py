@@ -79,6 +79,12 @@ class MethodNotAllowed(HubError):
     status, code, default_message = 405, "ERR_METHOD_NOT_ALLOWED", "This HTTP method isn't allowed here."
 
 
+class RequestTimedOut(HubError):
+    """The request didn't come in time; the connection is closed."""
+
+    status, code, retryable, default_message = 408, "ERR_REQUEST_TIMEOUT", True, "The request came too slowly."
+
+
 class Conflict(HubError):
     """The request contradicts what is already there."""
 
@@ -95,6 +101,12 @@ class UnsupportedMediaType(HubError):
     """The body isn't JSON by its ``Content-Type``."""
 
     status, code, default_message = 415, "ERR_UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json."
+
+
+class HeadTooLarge(HubError):
+    """The request's line and headers are over the limit."""
+
+    status, code, default_message = 431, "ERR_HEADERS_TOO_LARGE", "The request's line and headers are too large."
 
 
 class RateLimited(HubError):

@@ -53,11 +53,13 @@ def health_router(checks: Callable[[Request], Mapping[str, Check]]) -> APIRouter
     """
     router = APIRouter(tags=["health"])
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="Liveness", responses=_LIVE)
     async def health() -> Response:
         """The process lives; nothing else is asked."""
         return json_response('{"status":"ok"}')
 
+    @router.head("/health/ready", include_in_schema=False)
     @router.get("/health/ready", summary="Readiness", responses=_READY)
     async def ready(request: Request) -> Response:
         """Everything the service needs is there, or 503 with the names of what isn't."""

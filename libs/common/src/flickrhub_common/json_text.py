@@ -38,11 +38,13 @@ def compact(text: bytes | str) -> str:
 def parse_request(body: bytes) -> dict[str, Any]:
     """A client's body: a JSON object that Mongo, AMQP and any reader can hold.
 
-    Refused with InvalidRequest: broken JSON, anything but an object, NaN and infinities, nesting beyond 32 levels,
-    NUL characters, lone surrogates and integers outside 64 bits.
+    Refused with InvalidRequest: broken JSON, encodings but UTF-8, anything but an object, a name twice in one
+    object, NaN and infinities, nesting beyond 32 levels, NUL characters, lone surrogates and integers outside 64 bits.
     """
     try:
-        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        # Decoded here: given bytes, json would guess UTF-16 and UTF-32 too.
+        text = body.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deeply.") from error
     except NotJson as error:
@@ -82,6 +84,13 @@ def _check_leaf(value: Any) -> None:
             raise InvalidRequest("The body holds half of a surrogate pair.")
     elif isinstance(value, int) and value not in _INT64:
         raise InvalidRequest("The body holds an integer beyond 64 bits.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):  # readers differ in which one they take: what was checked must be what is done
+        raise NotJson("a name comes twice in one object")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

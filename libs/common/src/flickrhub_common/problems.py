@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flickrhub_common import errors
 from flickrhub_common.json_text import dump
 from flickrhub_common.logs import logger
+from flickrhub_common.reply_headers import complete
 
 log = logger(__name__)
 
@@ -29,9 +30,11 @@ _BY_STATUS: dict[int, type[errors.HubError]] = {
         errors.Forbidden,
         errors.NotFound,
         errors.MethodNotAllowed,
+        errors.RequestTimedOut,
         errors.Conflict,
         errors.PayloadTooLarge,
         errors.UnsupportedMediaType,
+        errors.HeadTooLarge,
         errors.RateLimited,
     )
 }
@@ -64,7 +67,7 @@ def problem(request: Request, error: errors.HubError) -> Response:
 
 
 class RequestIds:
-    """ASGI middleware: gives every request its id (a UUID of the client's is kept) and every reply the header."""
+    """ASGI middleware: gives every request its id (a UUID of the client's is kept) and every reply its headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -80,7 +83,9 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = identifier
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = identifier
+                complete(headers)
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -149,8 +154,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
 async def _on_crash(request: Request, error: Exception) -> Response:
     log.error("request_crashed", exc_info=error)
     response = problem(request, errors.HubError())
-    # This handler runs outside the middleware that would add it.
+    # This handler runs outside the middleware that would add them.
     response.headers[REQUEST_ID_HEADER] = request_id(request)
+    complete(response.headers)
     return response
 
 
@@ -159,8 +165,8 @@ def internal_only(token: str) -> Callable[[Request], Awaitable[None]]:
     expected = f"Bearer {token}".encode()
 
     async def check(request: Request) -> None:
-        given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, expected):
+        given = [value for name, value in request.scope["headers"] if name == b"authorization"]
+        if not hmac.compare_digest(b",".join(given), expected):
             raise errors.Unauthorized
 
     return check

@@ -2,12 +2,13 @@
 
 import math
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import uvicorn
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
+from starlette.middleware import Middleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flickrhub_common import problems
@@ -30,13 +31,15 @@ def make_app(
     larger_bodies: Mapping[str, int] | None = None,
     tracer_provider: TracerProvider | None = None,
     untraced: frozenset[str] = UNTRACED,
+    middleware: Iterable[Middleware] = (),
 ) -> FastAPI:
     """An app with the hub's envelope, request ids and body limit; the lifespan opens and closes everything.
 
     ``larger_bodies`` gives the paths that take larger bodies, each with its limit in bytes.
     Every request has a span of ``tracer_provider`` (the process's, if none is given), except for the paths ``untraced``
-    names: probes, and paths whose query carries a secret, since a span holds the query. The framework's own docs
-    pages are off: they load scripts from elsewhere.
+    names: probes, and paths whose query carries a secret, since a span holds the query. ``middleware``, innermost
+    first, stands before the body limit; its replies have their ids and headers too. The framework's own docs pages are
+    off: they load scripts from elsewhere.
     """
     app = FastAPI(
         title=title,
@@ -55,6 +58,8 @@ def make_app(
         },
     )
     app.add_middleware(BodyLimit, most=max_body_bytes, larger=larger_bodies or {})
+    for one in middleware:
+        app.add_middleware(one.cls, *one.args, **one.kwargs)
     problems.install(app)
     return app
 

@@ -13,7 +13,9 @@ from flickrhub_gateway.settings import GatewaySettings
 def build(settings: GatewaySettings) -> FastAPI:
     """The app with everything real behind it."""
     tracer_provider = make_tracer_provider(settings, service=wiring.SERVICE)
-    return wiring.make_gateway_app(wiring.lifespan(settings, tracer_provider), tracer_provider=tracer_provider)
+    return wiring.make_gateway_app(
+        wiring.lifespan(settings, tracer_provider), tracer_provider=tracer_provider, origins=settings.origins()
+    )
 
 
 def run() -> None:

@@ -1,6 +1,8 @@
 """What the gateway can be told."""
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 
 from flickrhub_common.settings import (
     CallbackTargetSettings,
@@ -13,6 +15,8 @@ from flickrhub_common.settings import (
     Settings,
     UploadSourceSettings,
 )
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", re.ASCII)
 
 
 class GatewaySettings(
@@ -56,3 +60,24 @@ class GatewaySettings(
     upload_min_bytes_per_second: int = Field(
         16384, ge=1, description="Slowest average at which a photo may come in, after 10 s of grace."
     )
+    cors_origins: str = Field(
+        "",
+        description="Comma-separated origins whose web pages may call the API (`https://app.example.com`), or `*`; "
+        "without it none may.",
+    )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        named = _listed(value)
+        if named != ["*"] and not all(_ORIGIN.fullmatch(origin) for origin in named):
+            raise ValueError("must be origins such as https://app.example.com, without a path, or * alone")
+        return value
+
+    def origins(self) -> list[str]:
+        """The origins that CORS allows."""
+        return _listed(self.cors_origins)
+
+
+def _listed(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",") if item.strip()]

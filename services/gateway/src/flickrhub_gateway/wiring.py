@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
 from opentelemetry.trace import TracerProvider
+from starlette.middleware import Middleware
 
 from flickrhub_common.background import beside, until_done
 from flickrhub_common.broker import Messaging
@@ -28,6 +29,7 @@ from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
 from flickrhub_gateway.adapters.jobs import MongoJobs
 from flickrhub_gateway.adapters.uploads import MongoUploads
 from flickrhub_gateway.handlers import documenting, http, queue, timer, uploads
+from flickrhub_gateway.handlers.cors import Cors
 from flickrhub_gateway.models import AddressPolicies, Retention
 from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_gateway.usecases import UseCases
@@ -81,8 +83,10 @@ class Gateway:
     checks: Mapping[str, Check]
 
 
-def make_gateway_app(lifespan: Lifespan, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
-    """The ASGI app; its lifespan puts ``use`` and ``checks`` into the app's state."""
+def make_gateway_app(
+    lifespan: Lifespan, *, tracer_provider: TracerProvider | None = None, origins: Sequence[str] = ()
+) -> FastAPI:
+    """The ASGI app; its lifespan puts ``use`` and ``checks`` into the app's state. ``origins`` are those of CORS."""
     app = make_app(
         title="FlickrHub",
         description=DESCRIPTION,
@@ -90,6 +94,7 @@ def make_gateway_app(lifespan: Lifespan, *, tracer_provider: TracerProvider | No
         tracer_provider=tracer_provider,
         larger_bodies={uploads.UPLOADS_PATH: uploads.MAX_UPLOAD_BYTES},
         untraced=UNTRACED | {http.CALLBACK_PATH},  # its query holds the verifier
+        middleware=[Middleware(Cors, origins)] if origins else [],
     )
 
     def checks(request: Request) -> Mapping[str, Check]:

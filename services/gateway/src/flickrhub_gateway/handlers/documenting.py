@@ -20,6 +20,23 @@ PHOTO_REF = "7d5e1f0a-52c3-4f0e-9a52-6a2b8f6f5b0c"
 TRACE_ID = "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"
 AUTH_AWAY = errors.Unavailable("auth")
 ANY_BODY = (errors.PayloadTooLarge(), errors.UnsupportedMediaType())
+ANY_CALL = (
+    errors.RequestTimedOut(),
+    errors.HeadTooLarge(),
+    errors.RateLimited(retry_after=1),
+    HubError(),
+)
+
+_HEADERS: Documented = {
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}},
+    "RateLimit-Limit": {
+        "description": "Requests a minute, by the limit that is nearest.",
+        "schema": {"type": "integer"},
+    },
+    "RateLimit-Remaining": {"description": "How many may follow at once.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Seconds until all of it may follow at once.", "schema": {"type": "integer"}},
+}
+"""None of the last three is there when the limits are off, or can't be looked up."""
 
 
 def enveloped(data: dict[str, Any], *, twice: bool = False) -> dict[str, Any]:
@@ -54,13 +71,14 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 def ok(model: type[BaseModel], description: str, **examples: Any) -> Documented:
     """A successful reply with its examples."""
     named = {name: {"value": value} for name, value in examples.items()}
-    return {"model": model, "description": description, "content": {"application/json": {"examples": named}}}
+    content = {"application/json": {"examples": named}}
+    return {"model": model, "description": description, "headers": _headers(), "content": content}
 
 
 def refusals(*failures: HubError) -> dict[int | str, Documented]:
     """A reply for every status, with an example for every code under it."""
     found: dict[int | str, Documented] = {}
-    for failure in (*failures, HubError()):
+    for failure in (*failures, *ANY_CALL):
         problem: dict[str, Any] = {"code": failure.code, "message": failure.message}
         if failure.details:
             problem["details"] = failure.details
@@ -71,8 +89,12 @@ def refusals(*failures: HubError) -> dict[int | str, Documented]:
         value = {"request_id": REQUEST_ID, "data": None, "error": problem}
         reply["content"]["application/json"].setdefault("examples", {})[failure.code] = {"value": value}
         if failure.retry_after is not None:
-            reply["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+            reply["headers"] = _headers("Retry-After")
     return found
+
+
+def _headers(*more: str) -> Documented:
+    return {name: _HEADERS[name] for name in _HEADERS if name in more or name.startswith("RateLimit-")}
 
 
 def wrong(*details: str) -> HubError:

@@ -101,5 +101,5 @@ async def root(request: Request) -> Response:
 @router.get("/docs", include_in_schema=False)
 async def show_docs(request: Request) -> Response:
     """The API's description for people; the page loads nothing from anywhere."""
-    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
     return HTMLResponse(docs_page(request.app.openapi()), headers=headers)
