@@ -12,7 +12,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	lock docs bench-upload
+	lock docs bench-upload chaos
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ test-e2e: servers ## whole walks through the running stack
 
 bench-upload: servers ## a photo of 200 MiB through gateway and executor, beside curl (ARGS="--rounds 9")
 	@.venv/bin/python -m tests.bench.upload $(ARGS)
+
+chaos: servers ## kill, silence and restart everything under load: nothing is lost (ARGS="--seed 7")
+	@.venv/bin/python -m tests.chaos $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/python -m ruff check .

@@ -15,7 +15,7 @@ requirepass {password}
 dir {folder}
 daemonize no
 appendonly yes
-appendfsync everysec
+appendfsync always
 save ""
 maxmemory-policy noeviction
 loglevel notice

@@ -49,6 +49,7 @@ def test_the_servers_answer_to_the_urls_in_the_env_file(places: Places, plan: Pl
     env = envfile.read(places.env_file)
     with Redis.from_url(env["REDIS_URL"]) as redis, MongoClient[dict[str, Any]](env["MONGO_URL"]) as mongo:
         assert redis.config_get("appendonly") == {"appendonly": "yes"}
+        assert redis.config_get("appendfsync") == {"appendfsync": "always"}
         redis.set("kept", "yes")
         assert mongo.admin.command("hello")["setName"] == "rs0"
         mongo.test.kept.insert_one({"_id": 1})

@@ -67,6 +67,7 @@ async def test_calls_are_listed_as_received_without_secrets(sim: Caller) -> None
     }
     assert "oauth_signature" not in str(listed)
     assert [call["n"] for call in (await sim.http.get("/_sim/calls?after=2")).json()] == [3, 4]
+    assert [call["n"] for call in (await sim.http.get("/_sim/calls?after=1&limit=2")).json()] == [2, 3]
     assert (await sim.http.get("/_sim/calls?after=4")).json() == []
 
 

@@ -37,9 +37,6 @@ log = logger(__name__)
 CONFIRM_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
-HEARTBEAT_SECONDS = 10
-"""A connection whose other end is silent is given up after three of these and a bit."""
-
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
 """What the drivers raise when RabbitMQ is away, slow or going (a closed channel is a RuntimeError of aiormq's)."""
 
@@ -68,7 +65,7 @@ class Link:
             name: RabbitExchange(name, type=kind, durable=True, declare=True) for name, kind in _EXCHANGES.items()
         }
         self._broker = RabbitBroker(
-            _named(settings.rabbit_url.get_secret_value(), service),
+            _named(settings, service),
             timeout=CONNECT_SECONDS,
             reconnect_interval=1.0,
             graceful_timeout=None,  # waiting for handlers is ours: `Messaging.stop`
@@ -250,7 +247,8 @@ async def _consumer_tags(queue: RobustQueue) -> Collection[str]:
     return cast(aiormq.Channel, await queue.channel.get_underlay_channel()).consumers.keys()
 
 
-def _named(url: str, service: str) -> str:
+def _named(settings: RabbitSettings, service: str) -> str:
     """The URL with a heartbeat, unless it has one, and the connection's name that an operator sees in RabbitMQ."""
-    heartbeat = URL(url).query.get("heartbeat", str(HEARTBEAT_SECONDS))
-    return str(URL(url).update_query(name=f"flickrhub-{service}", heartbeat=heartbeat))
+    url = URL(settings.rabbit_url.get_secret_value())
+    heartbeat = url.query.get("heartbeat", str(settings.rabbit_heartbeat_seconds))
+    return str(url.update_query(name=f"flickrhub-{service}", heartbeat=heartbeat))

@@ -83,6 +83,13 @@ class RabbitSettings(BaseSettings):
     rabbit_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@localhost:5672/"), description="AMQP URL of RabbitMQ, credentials included."
     )
+    rabbit_heartbeat_seconds: int = Field(
+        10,
+        ge=1,
+        le=600,
+        description="Seconds between heartbeats; a connection whose other end is silent is given up after about three."
+        " A `heartbeat` in RABBIT_URL wins.",
+    )
 
 
 class MongoSettings(BaseSettings):

@@ -91,7 +91,7 @@ class CallLog:
             self._size -= self._calls.popleft().size
         return call
 
-    def after(self, n: int) -> list[Call]:
-        """Return the kept calls whose number is greater than `n`."""
-        first = self._count - len(self._calls) + 1
-        return list(islice(self._calls, max(0, n + 1 - first), None))
+    def after(self, n: int, *, limit: int | None = None) -> list[Call]:
+        """Return the kept calls whose number is greater than `n`, the first `limit` of them."""
+        start = max(0, n - (self._count - len(self._calls)))
+        return list(islice(self._calls, start, None if limit is None else start + limit))

@@ -74,9 +74,11 @@ def control_api(simulator: Simulator) -> APIRouter:
 
 def _add_state_routes(api: APIRouter, simulator: Simulator) -> None:
     @api.get("/calls")
-    async def calls(after: Annotated[int, Query(ge=0)] = 0) -> AsciiJSON:
-        """List the calls received whose number is greater than `after`, oldest first."""
-        return AsciiJSON([call.as_json() for call in simulator.calls.after(after)])
+    async def calls(
+        after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int | None, Query(ge=1)] = None
+    ) -> AsciiJSON:
+        """List the calls received whose number is greater than `after`, oldest first, at most `limit` of them."""
+        return AsciiJSON([call.as_json() for call in simulator.calls.after(after, limit=limit)])
 
     @api.get("/photos")
     async def photos(owner: str | None = None, uploaded: bool = False) -> AsciiJSON:

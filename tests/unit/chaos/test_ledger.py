@@ -1,0 +1,158 @@
+"""The ledger must not balance when something is lost, doubled, contradicted or stuck."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.chaos.evidence import Call, Evidence
+from tests.chaos.ledger import Ledger, Round, judge
+from tests.chaos.load import Accepted
+from tests.chaos.plan import Blow, Fault, Kind, Task, Work
+from tests.chaos.receiver import Copy
+from tests.chaos.stack import CALLBACKS_IN_FLIGHT
+
+KILL = Fault(1, (Blow(Kind.KILL, "notifier"),), apart=0, part=0.5, gap=1)
+ROUNDS = [Round(KILL, struck=100, recovered=110, seconds=10)]
+JOB = "m00001x0"
+TAGGED = {"state": "completed", "returnvalue": {"flickr": {"stat": "ok"}}}
+
+
+def a_job(task: Task = Task.TAG, mark: str = JOB) -> Accepted:
+    work = Work(1, task, user=0, photo=0, calls_back=True, signed=True)
+    return Accepted(work, mark, job_id=f"id of {mark}", user_id="user-1", round=0, at=105.0)
+
+
+def a_copy(mark: str = JOB, **more: Any) -> Copy:
+    body = {"state": "completed", "result": {"stat": "ok"}}
+    good = Copy(f"id of {mark}", sha256="ab", at=104.0, taken=True, flaw=None, body=body)
+    return replace(good, **more)
+
+
+def evidence(**changed: Any) -> Evidence:
+    """One tag, added, told and called back; and what the test has of it otherwise."""
+    fine: dict[str, Any] = {
+        "accepted": [a_job()],
+        "status": {f"id of {JOB}": TAGGED},
+        "stored": {f"id of {JOB}": ("completed", None)},
+        "copies": {f"/{JOB}": [a_copy()]},
+        "calls": [Call(JOB, "flickr.photos.addTags", 200)],
+        "effects": {JOB: 1},
+        "queues": {"flickr_rest": 0, "flickr_dlq": 3},
+        "dead": {"flickr_dlq": [], "callback_dlq": []},
+        "stuck": {"deliveries pending": 0},
+    }
+    return Evidence(**(fine | changed))
+
+
+def judged(rounds: list[Round] | None = None, **changed: Any) -> Ledger:
+    return judge(evidence(**changed), ROUNDS if rounds is None else rounds)
+
+
+def test_a_day_on_which_all_went_well_balances() -> None:
+    ledger = judged()
+    assert ledger.problems == []
+    assert (ledger.rows[0].jobs, ledger.rows[0].lost, ledger.rows[0].duplicates) == (1, 0, 0)
+
+
+FAILED = {"state": "failed", "failedReason": "Nobody knows why.", "returnvalue": None}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"status": {f"id of {JOB}": {"state": "queued"}}},
+        {"status": {f"id of {JOB}": {"state": "HTTP 404"}}},
+        {"copies": {f"/{JOB}": []}},
+        {"copies": {f"/{JOB}": [a_copy(taken=False)]}},
+        {"copies": {f"/{JOB}": [a_copy(flaw="X-Signature is wrong")]}},
+    ],
+    ids=["open", "unknown", "no callback", "callback never taken", "callback badly signed"],
+)
+def test_a_lost_job_is_counted(changed: dict[str, Any]) -> None:
+    ledger = judged(**changed)
+    assert (ledger.balances, ledger.lost, ledger.rows[0].lost) == (False, {f"id of {JOB}"}, 1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"stored": {f"id of {JOB}": ("failed", None)}},
+        {"status": {f"id of {JOB}": FAILED}, "stored": {f"id of {JOB}": ("failed", "ERR_INTERNAL")}},
+        {"copies": {f"/{JOB}": [a_copy(body={"state": "failed", "result": None})]}},
+        {"copies": {f"/{JOB}": [a_copy(body={"state": "completed", "result": {"stat": "other"}})]}},
+        {"copies": {f"/{JOB}": [a_copy(), a_copy(sha256="cd")]}},
+        {"copies": {f"/{JOB}": [a_copy(), a_copy(webhook_id="another")]}},
+        {"effects": {}},
+        {"effects": {JOB: 2}},
+        {"effects": {JOB: 1, "m00002x0": 2}},
+        {"queues": {"flickr.delay.03": 1}},
+        {"queues": {"gateway_job_events_dlq": 1}},
+        {"dead": {"flickr_dlq": [f"id of {JOB}"], "callback_dlq": []}},
+        {"dead": {"flickr_dlq": [], "callback_dlq": [f"id of {JOB}"]}},
+        {"stored": {f"id of {JOB}": ("completed", None), "nobody's": ("queued", None)}},
+        {"stored": {f"id of {JOB}": ("completed", None), "nobody's": ("failed", None)}},
+        {"stuck": {"deliveries pending": 1}},
+    ],
+    ids=[
+        *("states differ", "failed for no reason", "callback of another state", "callback of another result"),
+        *("copies of other bytes", "copies of another id", "no effect", "doubled effect", "doubled effect of no 202"),
+        *("ladder not empty", "event dead", "dead letter of a success", "callback given up", "open without 202"),
+        *("failed without dead letter", "delivery pending"),
+    ],
+)
+def test_a_contradiction_is_a_problem(changed: dict[str, Any]) -> None:
+    assert not judged(**changed).balances
+
+
+def test_a_title_nobody_at_flickr_heard_of_is_a_problem() -> None:
+    meta: dict[str, Any] = {"accepted": [a_job(Task.META)], "effects": {}}
+    assert judged(**meta).balances
+    assert not judged(**meta, calls=[Call(JOB, "flickr.photos.setMeta", None)]).balances
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "reason", "honest"),
+    [
+        (Task.SET, "ERR_OUTCOME_UNKNOWN", "Flickr's answer was lost …", True),
+        (Task.ECHO, "ERR_OUTCOME_UNKNOWN", "Flickr's answer was lost …", False),
+        (Task.ECHO, "ERR_FLICKR_UNAVAILABLE", "Gave up after 3 attempts: …", True),
+        (Task.WRONG, "FLICKR_1", "Flickr answered with error 1: Photo not found", True),
+        (Task.TAG, "FLICKR_1", "Flickr answered with error 1: Photo not found", False),
+    ],
+    ids=["unknown set", "unknown read", "exhausted", "planned", "not planned"],
+)
+def test_a_failure_must_be_planned_or_honest(task: Task, code: str, reason: str, honest: bool) -> None:
+    body = {"state": "failed", "result": None}
+    ledger = judged(
+        accepted=[a_job(task)],
+        status={f"id of {JOB}": FAILED | {"failedReason": reason}},
+        stored={f"id of {JOB}": ("failed", code)},
+        copies={f"/{JOB}": [a_copy(body=body)]},
+        dead={"flickr_dlq": [f"id of {JOB}"], "callback_dlq": []},
+        effects={},
+    )
+    assert ledger.balances is honest
+
+
+def doubles(count: int) -> dict[str, Any]:
+    """So many callbacks that came twice at the time of the fault."""
+    return {"copies": {f"/{JOB}": [a_copy()], **{f"/{n}": [a_copy(str(n)), a_copy(str(n))] for n in range(count)}}}
+
+
+def test_as_many_doubled_callbacks_as_were_in_flight_are_borne() -> None:
+    ledger = judged(**doubles(CALLBACKS_IN_FLIGHT))
+    assert (ledger.balances, ledger.rows[0].duplicates) == (True, CALLBACKS_IN_FLIGHT)
+
+
+def test_one_more_is_a_problem() -> None:
+    assert not judged(**doubles(CALLBACKS_IN_FLIGHT + 1)).balances
+
+
+def test_a_doubled_callback_far_from_a_fault_is_a_problem() -> None:
+    assert not judged(**doubles(1), rounds=[replace(ROUNDS[0], struck=200, recovered=210)]).balances
+
+
+def test_a_doubled_callback_at_a_fault_of_somebody_else_is_a_problem() -> None:
+    gateway = replace(KILL, blows=(Blow(Kind.KILL, "gateway"),))
+    assert not judged(**doubles(1), rounds=[replace(ROUNDS[0], fault=gateway)]).balances
