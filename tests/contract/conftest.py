@@ -9,6 +9,7 @@ from flickrhub_common.mongo import Database, make_mongo
 from flickrhub_common.settings import MongoSettings
 from tests.support.flickrhub_client import FlickrHub
 from tests.support.hub_account import Account, Connect, connector
+from tests.support.plain_http import NOBODY
 from tests.support.rabbit_admin import RabbitAdmin
 from tests.support.run_env import needed
 from tests.support.simulator import FlickrApp, Simulator, simulator
@@ -42,7 +43,9 @@ async def account(connect: Connect) -> Account:
 @pytest.fixture
 async def rabbit() -> AsyncIterator[RabbitAdmin]:
     """An operator's view of the stack's own vhost."""
-    async with httpx2.AsyncClient(base_url=needed("RABBIT_MANAGEMENT_URL"), timeout=15, trust_env=False) as management:
+    async with httpx2.AsyncClient(
+        base_url=needed("RABBIT_MANAGEMENT_URL"), timeout=15, verify=NOBODY, trust_env=False
+    ) as management:
         admin = RabbitAdmin(management, needed("RABBIT_URL"), "/")
         yield admin
         await admin.close()

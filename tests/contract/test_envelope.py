@@ -12,6 +12,7 @@ import pytest
 from tests.support.envelopes import failure, success
 from tests.support.flickrhub_client import FlickrHub
 from tests.support.hub_account import Account
+from tests.support.plain_http import NOBODY
 from tests.support.run_env import needed
 from tests.support.simulator import FlickrApp, Simulator
 
@@ -116,7 +117,7 @@ async def test_a_used_or_wrong_oauth_token_is_an_invalid_state(hub: FlickrHub) -
 
 
 async def test_the_inner_http_lets_only_services_in() -> None:
-    async with httpx2.AsyncClient(base_url=needed("AUTH_URL"), timeout=10, trust_env=False) as auth:
+    async with httpx2.AsyncClient(base_url=needed("AUTH_URL"), timeout=10, verify=NOBODY, trust_env=False) as auth:
         path = f"/internal/v1/connections/{uuid.uuid4()}"
         failure(await auth.get(path), 401, "ERR_UNAUTHORIZED")
         wrong = {"Authorization": "Bearer not-the-token"}

@@ -16,12 +16,13 @@ from tests.support.envelopes import failure, success
 from tests.support.hub_account import Account, connector, photo_id_of
 from tests.support.own_hub import own_hub
 from tests.support.photographs import Photograph, jpeg
+from tests.support.plain_http import NOBODY
 from tests.support.simulator import Simulator
 from tests.support.waiting import eventually
 
 __all__ = ["bucket", "s3", "s3_settings", "s3_url"]
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.paired
 
 
 @pytest.fixture
@@ -34,13 +35,13 @@ async def ours(s3_settings: PhotoStoreSettings, sim: Simulator, tmp_path: Path) 
         "UPLOAD_S3_SECRET_ACCESS_KEY": SECRET,
         "FLICKR_RATE_LIMIT_PER_SECOND": "0",
     }
-    async with own_hub(settings, logs=tmp_path, redis_db=7, targets=("upload",)) as hub:
+    async with own_hub(settings, logs=tmp_path, redis_db=8, targets=("upload",)) as hub:
         yield await connector(hub.client, sim)()
 
 
 async def put(url: str, photo: Photograph) -> int:
     """PUT a photo past the hub; the store's status."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=30) as http:
+    async with httpx2.AsyncClient(verify=NOBODY, trust_env=False, timeout=30) as http:
         return (await http.put(url, content=photo.data)).status_code
 
 

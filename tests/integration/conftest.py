@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from pydantic import SecretStr
@@ -18,17 +19,32 @@ REDIS_DBS = {f"gw{worker}": number for worker, number in enumerate(("15", "14", 
 """Redis has 16 databases: 0 is the stack's, 6 to 13 are those of hubs that tests start."""
 
 
-@pytest.fixture
-async def rabbit_admin() -> AsyncIterator[RabbitAdmin]:
-    """An operator's view of this test's own vhost, the one of `rabbit_settings`."""
-    vhost = f"test-{uuid.uuid4().hex[:12]}"
-    async with fresh_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL"), vhost) as admin:
+@pytest.fixture(scope="session")
+async def kept_vhost() -> AsyncIterator[RabbitAdmin]:
+    """This worker's own vhost: some 35 quorum queues, which cost RabbitMQ more than most tests do."""
+    async with _vhost() as admin:
         yield admin
 
 
 @pytest.fixture
+async def rabbit_admin(request: pytest.FixtureRequest, kept_vhost: RabbitAdmin) -> AsyncIterator[RabbitAdmin]:
+    """An operator's view of this test's vhost, the one of `rabbit_settings`: emptied, or new if it is marked so."""
+    if request.node.get_closest_marker("new_vhost"):
+        async with _vhost() as admin:
+            yield admin
+    else:
+        await kept_vhost.empty()
+        yield kept_vhost
+
+
+def _vhost() -> AbstractAsyncContextManager[RabbitAdmin]:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    return fresh_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL"), name)
+
+
+@pytest.fixture
 async def rabbit_settings(rabbit_admin: RabbitAdmin) -> RabbitSettings:
-    """RabbitMQ with a fresh vhost, deleted afterwards."""
+    """RabbitMQ with the vhost of this test."""
     url = URL(needed("RABBIT_URL")).with_path(rabbit_admin.vhost)
     return RabbitSettings(rabbit_url=SecretStr(str(url)))
 

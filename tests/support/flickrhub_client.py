@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from tests.support.photographs import Photograph
+from tests.support.plain_http import NOBODY
 from tests.support.waiting import eventually
 
 UPLOADS = "/api/v1/uploads"
@@ -92,5 +93,5 @@ class FlickrHub:
 @contextlib.asynccontextmanager
 async def flickrhub(base_url: str) -> AsyncIterator[FlickrHub]:
     """A client of the gateway at `base_url`."""
-    async with httpx2.AsyncClient(base_url=base_url, timeout=15, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=base_url, timeout=15, verify=NOBODY, trust_env=False) as http:
         yield FlickrHub(http)

@@ -19,6 +19,7 @@ from flickrhub_common.mongo import make_mongo
 from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import MongoSettings, RedisSettings
 from tests.support.flickrhub_client import FlickrHub, flickrhub
+from tests.support.plain_http import NOBODY
 from tests.support.rabbit_admin import RabbitAdmin, fresh_vhost
 from tests.support.run_env import needed
 from tests.support.waiting import eventually
@@ -132,7 +133,7 @@ async def _start(process: str, logs: Path, environment: Mapping[str, str]) -> as
 
 
 async def _ready(hub: OwnHub, process: str) -> None:
-    async with httpx2.AsyncClient(base_url=hub.urls[process], timeout=5, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=hub.urls[process], timeout=5, verify=NOBODY, trust_env=False) as http:
 
         async def answers() -> bool:
             assert hub.processes[process].returncode is None, f"{process} ended:\n{hub.log(process)[-3000:]}"

@@ -6,14 +6,17 @@ The management API shows counts up to five seconds old, so a queue's depth and c
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import aio_pika
 import httpx2
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from yarl import URL
 
+from flickrhub_common.topology import DEAD_LETTER_QUEUES, DELAY_LEVELS, WORK_QUEUES, delay_queue
+from tests.support.plain_http import NOBODY
 from tests.support.waiting import eventually
 
 OURS = "flickrhub-"
@@ -109,16 +112,30 @@ class RabbitAdmin:
         found = await self._get(f"/api/vhosts/{self._quoted}/connections")
         return [one["name"] for one in found if str(one.get("user_provided_name", "")).startswith(OURS)]
 
-    async def close_connections(self) -> int:
-        """Close every connection of FlickrHub's code in this vhost, as an operator would; how many they were."""
-        names = await eventually(self.connections, what="a connection in the management API")
+    async def close_connections(self, count: int = 1) -> None:
+        """Close every connection of FlickrHub's code in this vhost, as an operator would, once there are so many."""
+        names = await eventually(partial(self._connections, count), what=f"{count} connections in the management API")
         for name in names:
             reply = await self._management.delete(
                 f"/api/connections/{quote(name, safe='')}", headers={"X-Reason": "closed by a test"}
             )
             if reply.status_code != httpx2.codes.NOT_FOUND:
                 reply.raise_for_status()
-        return len(names)
+
+    async def _connections(self, count: int) -> list[str]:
+        found = await self.connections()
+        return found if len(found) >= count else []
+
+    async def empty(self) -> None:
+        """Take every message out of the queues of the topology, each when nobody consumes it any more."""
+        channel = await (await self._connected()).channel()
+        for name in (*WORK_QUEUES, *map(delay_queue, range(DELAY_LEVELS)), *DEAD_LETTER_QUEUES):
+            try:
+                await eventually(partial(_unread, channel, name), what=f"the end of the consumers of {name}")
+                await (await channel.get_queue(name, ensure=False)).purge()
+            except aio_pika.exceptions.ChannelNotFoundEntity:  # which has closed the channel
+                channel = await (await self._connected()).channel()
+        await channel.close()
 
     async def close(self) -> None:
         """Close what this client itself has open."""
@@ -164,10 +181,14 @@ class RabbitAdmin:
         return letters  # closing the channel gives back what wasn't taken
 
 
+async def _unread(channel: AbstractChannel, queue: str) -> bool:
+    return not (await channel.declare_queue(queue, passive=True)).declaration_result.consumer_count
+
+
 @contextlib.asynccontextmanager
 async def fresh_vhost(amqp_url: str, management_url: str, vhost: str) -> AsyncIterator[RabbitAdmin]:
     """A vhost of one's own, deleted afterwards. `management_url` carries the credentials."""
-    management = httpx2.AsyncClient(base_url=management_url, timeout=15, trust_env=False)
+    management = httpx2.AsyncClient(base_url=management_url, timeout=15, verify=NOBODY, trust_env=False)
     admin = RabbitAdmin(management, str(URL(amqp_url).with_path(vhost)), vhost)
     async with management:
         await admin.create_vhost()

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from tests.support.photographs import Photograph
+from tests.support.plain_http import NOBODY
 from tests.support.waiting import eventually
 
 PEOPLE = (
@@ -131,5 +132,5 @@ class Simulator:
 @contextlib.asynccontextmanager
 async def simulator(base_url: str) -> AsyncIterator[Simulator]:
     """A client of the simulator at `base_url`."""
-    async with httpx2.AsyncClient(base_url=base_url, timeout=15, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=base_url, timeout=15, verify=NOBODY, trust_env=False) as http:
         yield Simulator(http)

@@ -10,6 +10,7 @@ import httpx2
 
 from deploy.local.stack.places import Places
 from deploy.local.stack.supervise import Supervisor
+from tests.support.plain_http import NOBODY
 from tests.support.run_env import needed, run_dir
 from tests.support.waiting import eventually
 
@@ -83,5 +84,5 @@ class StackProcesses:
 @contextlib.asynccontextmanager
 async def stack_processes() -> AsyncIterator[StackProcesses]:
     """The processes of the stack that the tests run against."""
-    async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+    async with httpx2.AsyncClient(timeout=10, verify=NOBODY, trust_env=False) as http:
         yield StackProcesses(http)

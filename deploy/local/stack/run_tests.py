@@ -1,7 +1,7 @@
 """`test`: run pytest against a stack of its own.
 
-Most tests wait rather than work, so several workers share them; those marked `alone`, which measure time or kill
-processes, follow one by one.
+Most tests wait rather than work, so several workers share them; then those marked `paired`, which measure time or kill
+processes of their own, in two workers; then those marked `alone`, which bear nothing beside them.
 """
 
 import subprocess
@@ -16,7 +16,12 @@ from deploy.local.stack.screen import complain, say
 from deploy.local.stack.status import NOT_RUNNING, status
 from deploy.local.stack.up import up
 
-WORKERS = ("--numprocesses", "4", "--dist", "loadfile")
+ROUNDS = (
+    ("not alone and not paired", "--numprocesses", "4", "--dist", "loadfile"),
+    ("paired", "--numprocesses", "2", "--dist", "loadfile"),
+    ("alone",),
+)
+"""The tests of each round, by their marks, and how they are run."""
 NOTHING_SELECTED = 5
 """Pytest's exit status when a selection holds no test."""
 
@@ -26,7 +31,7 @@ SETTINGS = Path(__file__).resolve().parents[1] / "test.env"
 def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list[str]) -> int:
     """Bring the stack up with the test settings on free ports, run pytest, stop the stack again; pytest's exit status.
 
-    It is pytest's of the tests that run alone, or else of the others.
+    It is that of the first round that failed.
 
     A stack that was up already in this run folder is used and left up; one left over from an earlier run is forgotten
     first. The tests find everything through RUN_DIR and the file `env` in it.
@@ -37,10 +42,7 @@ def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list
     try:
         # With a stack that runs, this starts what has died of it.
         up(places, envfile.read(SETTINGS) | dict(environ) if started else {}, free_ports=True)
-        outcome = _all(
-            _pytest(places, environ, [*pytest_arguments, "-m", "not alone", *WORKERS]),
-            _pytest(places, environ, [*pytest_arguments, "-m", "alone"]),
-        )
+        outcome = _all(*(_pytest(places, environ, [*pytest_arguments, "-m", *each]) for each in ROUNDS))
     finally:
         if started:
             down(places)

@@ -19,6 +19,7 @@ from flickrhub_auth.wiring import build_app
 from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import Message, TokenReplaced, TokenRevoked
 from flickrhub_common.settings import RabbitSettings
+from tests.support.plain_http import NOBODY
 from tests.support.simulator import FlickrApp, Simulator
 from tests.support.waiting import eventually
 
@@ -98,7 +99,7 @@ async def running_auth(settings: AuthSettings) -> AsyncIterator[Auth]:
 async def agree(started: Reply, *, account: str = "ada.harbour") -> httpx2.Response:
     """Be the user: open the page, press the button. Returns what Flickr shows then."""
     url = started.data["authorize_url"]
-    async with httpx2.AsyncClient(trust_env=False) as browser:
+    async with httpx2.AsyncClient(verify=NOBODY, trust_env=False) as browser:
         (await browser.get(url)).raise_for_status()
         page = urlsplit(url)
         form = {**dict(parse_qsl(page.query)), "account": account}
@@ -181,7 +182,7 @@ async def process(module: str, env: dict[str, str]) -> AsyncIterator[asyncio.sub
 
 async def answers(url: str, status: int = 200) -> httpx2.Response:
     """Wait until a GET of this address is answered with this status."""
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(verify=NOBODY, trust_env=False) as http:
 
         async def asked() -> httpx2.Response | None:
             with contextlib.suppress(httpx2.TransportError):

@@ -34,6 +34,7 @@ from tests.integration.auth.parts import (
     start,
     verifier,
 )
+from tests.support.plain_http import NOBODY
 from tests.support.simulator import FlickrApp, Simulator
 
 
@@ -167,7 +168,10 @@ async def test_the_process_logs_no_secret_even_at_debug_and_stops_when_told(
     async with process("flickrhub_auth", environment(settings, port)) as running:
         await answers(f"http://127.0.0.1:{port}/health/ready")
         async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {INTERNAL_TOKEN}"}, trust_env=False
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {INTERNAL_TOKEN}"},
+            verify=NOBODY,
+            trust_env=False,
         ) as http:
             auth = Auth(http)
             assert (await auth.start(app.api_key, "0" * 16)).status == 400

@@ -1,5 +1,7 @@
 """Events that every running copy of a service has to learn."""
 
+import pytest
+
 from flickrhub_common.contracts import TokenReplaced, TokenRevoked
 from flickrhub_common.topology import EVENTS_EXCHANGE
 from tests.integration.broker.parts import Inbox, MakeMessaging, sends
@@ -57,6 +59,7 @@ async def test_garbage_in_an_instances_queue_disturbs_nothing(make: MakeMessagin
     await inbox.has_finished(1)
 
 
+@pytest.mark.new_vhost
 async def test_it_hears_again_after_its_connection_was_closed(make: MakeMessaging, rabbit_admin: RabbitAdmin) -> None:
     inboxes = await instances(make, 2)
     sender = await make.sending()
@@ -71,6 +74,7 @@ async def test_it_hears_again_after_its_connection_was_closed(make: MakeMessagin
     await eventually(all_heard, within=15, what="the event in both instances")
 
 
+@pytest.mark.new_vhost
 async def test_the_queue_of_an_instance_goes_with_it(make: MakeMessaging, rabbit_admin: RabbitAdmin) -> None:
     messaging = make("executor")
     messaging.subscribe_every_instance("token.*", (TokenRevoked,), Inbox().take)

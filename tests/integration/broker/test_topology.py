@@ -39,6 +39,7 @@ async def channel(rabbit_settings: RabbitSettings) -> AsyncIterator[AbstractChan
         yield channel
 
 
+@pytest.mark.new_vhost
 async def test_declaring_twice_and_from_several_places_at_once_changes_nothing(
     rabbit_settings: RabbitSettings, channel: AbstractChannel, rabbit_admin: RabbitAdmin
 ) -> None:

@@ -12,6 +12,7 @@ import httpx2
 
 from flickrhub_gateway.settings import GatewaySettings
 from tests.integration.gateway.parts import INTERNAL_TOKEN
+from tests.support.plain_http import NOBODY
 from tests.support.waiting import eventually
 
 
@@ -70,7 +71,9 @@ async def running(settings: GatewaySettings, port: int, **more: str) -> AsyncIte
     """One that is ready; killed at the end of the block unless it has ended."""
     process = await start(settings, port, **more)
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as http:
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", verify=NOBODY, trust_env=False, timeout=60
+        ) as http:
             await until_ready(http)
             yield Running(process, http, port)
     finally:

@@ -15,6 +15,7 @@ from flickrhub_gateway.settings import GatewaySettings
 from tests.integration.gateway.parts import USER, Gateway, Store, completed, running_gateway
 from tests.integration.photo_store.conftest import bucket, s3, s3_settings, s3_url
 from tests.support.photographs import jpeg
+from tests.support.plain_http import NOBODY
 from tests.support.waiting import eventually
 
 __all__ = ["bucket", "s3", "s3_settings", "s3_url"]
@@ -33,7 +34,7 @@ async def gateway(in_s3: GatewaySettings) -> AsyncIterator[Gateway]:
 
 
 async def _put(url: str, body: bytes) -> int:
-    async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
+    async with httpx2.AsyncClient(verify=NOBODY, trust_env=False, timeout=10) as http:
         return (await http.put(url, content=body)).status_code
 
 

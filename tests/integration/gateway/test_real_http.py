@@ -12,6 +12,7 @@ import pytest
 from flickrhub_gateway.settings import GatewaySettings
 from tests.integration.gateway.parts import INTERNAL_TOKEN, USER, Gateway, Store, serving
 from tests.integration.gateway.processes import start, until_ready
+from tests.support.plain_http import NOBODY
 
 GOOD = b'{"method":"flickr.test.echo","user_id":"%s"}' % USER.encode()
 HEAD = b"POST /api/v1/flickr/rest HTTP/1.1\r\nHost: hub\r\n"
@@ -81,7 +82,7 @@ async def test_whatever_bytes_come_the_reply_is_in_the_envelope(
 
 
 async def test_a_head_request_gets_headers_only(port: int) -> None:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=NOBODY, trust_env=False) as http:
         reply = await http.head("/health")
     assert (reply.status_code, reply.content) == (200, b"")
     assert reply.headers["x-request-id"]
@@ -102,7 +103,9 @@ async def test_sigterm_finishes_what_is_accepted_and_ends_with_0(
     settings: GatewaySettings, store: Store, unused_port: int
 ) -> None:
     process = await start(settings, unused_port)
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{unused_port}", trust_env=False, timeout=10) as http:
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{unused_port}", verify=NOBODY, trust_env=False, timeout=10
+    ) as http:
         await until_ready(http)
         body = {"method": "flickr.test.echo", "user_id": USER}
         replies = await asyncio.gather(*(http.post("/api/v1/flickr/rest", json=body) for _ in range(50)))

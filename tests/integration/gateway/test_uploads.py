@@ -27,6 +27,7 @@ from tests.integration.gateway.parts import (
     serving,
 )
 from tests.support.photographs import Photograph, jpeg
+from tests.support.plain_http import NOBODY
 from tests.support.rabbit_admin import RabbitAdmin
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
@@ -68,7 +69,9 @@ async def test_what_was_handed_over_is_in_the_store_byte_for_byte(
     gateway: Gateway, port: int, settings: GatewaySettings, store: Store
 ) -> None:
     photos = [jpeg(size) for size in (400, MIB, MIB + 1, 5 * MIB - 1)]
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=15) as http:
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", verify=NOBODY, trust_env=False, timeout=15
+    ) as http:
         for photo in photos:
             form = {"data": {"user_id": USER}, "files": {"photo": (photo.filename, photo.data, photo.content_type)}}
             for reply in (
@@ -88,7 +91,7 @@ async def test_many_at_once_dont_mix(gateway: Gateway, port: int, settings: Gate
     photos = [jpeg(2 * MIB + number) for number in range(12)]
     limits = httpx2.Limits(max_connections=12)
     async with httpx2.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30, limits=limits
+        base_url=f"http://127.0.0.1:{port}", verify=NOBODY, trust_env=False, timeout=30, limits=limits
     ) as http:
         posts = (http.post("/api/v1/uploads", params={"user_id": USER}, content=photo.data) for photo in photos)
         replies = [reply.json()["data"] for reply in await asyncio.gather(*posts)]

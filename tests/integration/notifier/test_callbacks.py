@@ -119,7 +119,7 @@ async def test_after_the_last_attempt_there_is_one_dead_letter_with_its_reason_a
     expected = {"reason": "http_503", "attempts": 3, "job_id": event.job_id, "trace_id": event.trace_id}
     assert {name: letter.headers.get(name) for name in expected} == expected
     assert letter.type == "callback.due"
-    assert json.loads(letter.body) == {"version": 1, "job_id": event.job_id, "attempt": 3}
+    assert json.loads(letter.body) == {"version": 1, "job_id": event.job_id, "attempt": 3, "replay": 0}
     assert len(receiver.requests) == 3
     document = await stored(database, event.job_id, "failed")
     assert document["reason"] == "http_503"
@@ -360,6 +360,7 @@ async def test_a_stopped_notifier_finishes_its_posts_and_exits_with_0(
     assert b"query-secret" not in output
 
 
+@pytest.mark.new_vhost
 async def test_a_broker_that_closes_every_connection_costs_no_callback(
     run: RunNotifier,
     settings: NotifierSettings,

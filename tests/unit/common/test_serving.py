@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from tests.support.plain_http import NOBODY
 from tests.support.run_env import ROOT
 from tests.support.waiting import eventually
 
@@ -45,7 +46,7 @@ class Served:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.process = process
-        self.http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False)
+        self.http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, verify=NOBODY, trust_env=False)
 
     async def says(self, line: str) -> None:
         assert self.process.stdout is not None

@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -82,6 +82,12 @@ def no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """What clients of configured addresses trust: the system's certificates, read once (that takes 30 ms)."""
+    return ssl.create_default_context()
+
+
 async def _add_trace(request: httpx2.Request) -> None:
     request.headers.update(trace_headers())
 
@@ -90,6 +96,7 @@ def make_http_client(*, timeout_seconds: float, max_connections: int = 100, base
     """A pooled client for configured addresses: no redirects, no proxies from the environment, the trace passed on."""
     return httpx2.AsyncClient(
         base_url=base_url,
+        verify=tls_context(),
         timeout=httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, 5.0)),
         limits=httpx2.Limits(
             max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30
