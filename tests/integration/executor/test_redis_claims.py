@@ -13,7 +13,7 @@ from flickrhub_common.contracts import JobRequested, UploadProgress
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import RedisSettings
-from flickrhub_executor.adapters.redis_claims import KEPT_SECONDS, RedisClaims
+from flickrhub_executor.adapters.redis_claims import KEPT_SECONDS, REPLAY_KEPT_SECONDS, RedisClaims
 from flickrhub_executor.models import Concluded, Held, Superseded, Taken
 from tests.support.samples import a_completion, a_failure, a_job
 from tests.support.waiting import eventually
@@ -212,7 +212,7 @@ async def test_what_was_told_is_kept_as_a_word_longer_than_any_message_can_wait(
         await claims.conclude(job, a_failure(job.job_id)),
     ]:
         assert verdict == Concluded(None)
-    assert await redis.hgetall(f"claim:{job.job_id}") == {b"state": b"reported"}
+    assert await redis.hgetall(f"claim:{job.job_id}") == {b"state": b"reported", b"completed": b"1"}
     assert KEPT_SECONDS - 5 < await redis.ttl(f"claim:{job.job_id}") <= KEPT_SECONDS
 
 
@@ -287,3 +287,82 @@ async def test_scripts_are_loaded_again_after_redis_lost_them(claims: RedisClaim
     await redis.script_flush()
     verdict = await eventually(lambda: claims.take(a_job()), what="a claim")
     assert isinstance(verdict, Taken)
+
+
+# -- replays ---------------------------------------------------------------------------------------------------------
+
+
+def replayed(job: JobRequested, replay: int = 1) -> JobRequested:
+    return job.model_copy(update={"replay": replay})
+
+
+async def failed_run(claims: RedisClaims, job: JobRequested) -> None:
+    """A run that failed, was buried and told."""
+    await taken(claims, job)
+    await claims.conclude(job, a_failure(job.job_id))
+    await claims.mark_buried(job.job_id, replay=job.replay)
+    await claims.mark_reported(job.job_id, replay=job.replay)
+
+
+async def test_a_replay_of_a_failed_job_is_taken_once_and_older_copies_find_nothing_left(
+    claims: RedisClaims, redis: Redis
+) -> None:
+    job = a_job()
+    await failed_run(claims, job)
+    assert not (await taken(claims, replayed(job))).doubtful
+    assert isinstance(await claims.take(replayed(job)), Held)
+    assert await claims.take(job) == Concluded(None)
+    assert await claims.conclude(job, a_failure(job.job_id)) == Concluded(None)
+    assert not await claims.give_up_attempt(job, the_next(job), due=1.0)
+    await claims.mark_buried(job.job_id)
+    await claims.mark_reported(job.job_id)
+    assert isinstance(await claims.take(replayed(job)), Held)
+    assert await redis.hget(f"claim:{job.job_id}", "buried") is None
+    assert KEPT_SECONDS < await redis.ttl(f"claim:{job.job_id}") <= REPLAY_KEPT_SECONDS
+
+
+async def test_a_replay_that_fails_too_is_told_and_can_be_replayed_again(claims: RedisClaims) -> None:
+    job = a_job()
+    for replay in (0, 1, 2):
+        await failed_run(claims, replayed(job, replay))
+        assert await claims.take(replayed(job, replay)) == Concluded(None)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["not told yet", "told"])
+async def test_a_job_that_completed_isn_t_taken_by_a_replay(claims: RedisClaims, told: bool) -> None:
+    job = a_job()
+    await taken(claims, job)
+    await claims.conclude(job, a_completion(job.job_id))
+    if told:
+        await claims.mark_reported(job.job_id)
+    assert await claims.take(replayed(job)) == Concluded(None)
+    assert await claims.conclude(replayed(job), a_failure(job.job_id)) == Concluded(None)
+
+
+async def test_a_replay_takes_over_from_a_run_that_died_in_doubt(claims: RedisClaims) -> None:
+    job = a_job()
+    await taken(claims, job)
+    assert isinstance(await claims.take(replayed(job)), Held)
+    await asyncio.sleep(LEASE + 0.02)
+    assert (await taken(claims, replayed(job))).doubtful
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+async def test_a_replay_of_a_run_that_waits_for_its_next_attempt_has_its_doubt(
+    claims: RedisClaims, doubtful: bool
+) -> None:
+    job = a_job()
+    await taken(claims, job)
+    await claims.give_up_attempt(job, the_next(job, doubtful=doubtful), due=1.0)
+    assert (await taken(claims, replayed(job))).doubtful is doubtful
+    assert await claims.take(the_next(job)) == Concluded(None)
+
+
+async def test_the_doubt_of_a_failure_is_kept_with_it(claims: RedisClaims) -> None:
+    calm, doubtful, cut_short = a_job(), a_job(doubtful=True), a_job()
+    await taken(claims, cut_short)
+    for job in (calm, doubtful, cut_short):
+        await claims.conclude(job, a_failure(job.job_id), interrupts=True)
+    await asyncio.sleep(TELLING + 0.02)
+    found = [await claims.take(job) for job in (calm, doubtful, cut_short)]
+    assert [each.doubtful for each in found if isinstance(each, Concluded)] == [False, True, True]

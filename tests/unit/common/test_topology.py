@@ -90,4 +90,4 @@ def test_messages_enter_the_ladder_at_its_top() -> None:
 
 
 def test_events_that_lie_in_a_queue_are_told_from_those_for_running_instances() -> None:
-    assert {"job.completed", "job.failed", "job.retrying", "token.rejected"} == KEPT_EVENTS
+    assert {"job.completed", "job.failed", "job.retrying", "job.replayed", "token.rejected"} == KEPT_EVENTS

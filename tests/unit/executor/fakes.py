@@ -127,6 +127,9 @@ class _Entry:
     retry: JobRequested | None = None
     due: float = 0.0
     buried: bool = False
+    doubtful: bool = False
+    replay: int = 0
+    completed: bool = False
 
 
 class FakeClaims:
@@ -142,18 +145,22 @@ class FakeClaims:
 
     async def take(self, job: JobRequested) -> Claim:
         entry = self._entry(job.job_id)
-        if entry.state in {"ended", "reported"}:
+        if self._nothing_left(entry, job):
+            return Concluded(None)
+        running, newer = entry.state == "running", job.replay > entry.replay
+        if entry.state in {"ended", "reported"} and not newer:
             return self._ended(entry)
-        running = entry.state == "running"
         if running and entry.until > self._now():
             return Held(entry.until - self._now())
-        if running and entry.sequence > job.sequence:
+        if running and entry.sequence > job.sequence and not newer:
             return Superseded(None, 0.0)
-        if entry.state == "retry" and job.sequence <= entry.sequence:
+        if entry.state == "retry" and job.sequence <= entry.sequence and not newer:
             return Superseded(entry.retry, entry.due)
         owner = f"owner-{next(self._owners)}"
-        self.entries[job.job_id] = _Entry("running", job.sequence, owner, self._now() + self._lease)
-        return Taken(doubtful=running, owner=owner)
+        until = self._now() + self._lease
+        self.entries[job.job_id] = _Entry("running", job.sequence, owner, until, replay=job.replay)
+        unfinished = newer and entry.retry is not None and entry.retry.doubtful
+        return Taken(doubtful=running or unfinished, owner=owner)
 
     async def renew(self, job: JobRequested, *, owner: str) -> bool:
         self.asked_to_renew.set()
@@ -163,26 +170,44 @@ class FakeClaims:
         entry.until = self._now() + self._lease
         return True
 
-    async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:
+    async def conclude(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> Concluded | Held:
         entry = self._entry(job.job_id)
-        if entry.state in {"ended", "reported"}:
+        if self._nothing_left(entry, job):
+            return Concluded(None)
+        if entry.state in {"ended", "reported"} and entry.replay == job.replay:
             return self._ended(entry)
-        self.entries[job.job_id] = _Entry("ended", until=self._now() + TELLING, outcome=outcome)
-        return Concluded(outcome)
+        doubtful = job.doubtful or (interrupts and entry.state == "running")
+        self.entries[job.job_id] = _Entry(
+            "ended",
+            until=self._now() + TELLING,
+            outcome=outcome,
+            doubtful=doubtful,
+            replay=job.replay,
+            completed=isinstance(outcome, JobCompleted),
+        )
+        return Concluded(outcome, doubtful=doubtful)
 
     async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
         entry = self._entry(job.job_id)
-        if entry.state in {"ended", "reported"} or entry.sequence > job.sequence:
+        same = entry.replay == job.replay
+        over = entry.state in {"ended", "reported"} or entry.sequence > job.sequence
+        if self._nothing_left(entry, job) or (same and over):
             return False
-        self.entries[job.job_id] = _Entry("retry", job.sequence, retry=retry, due=due)
+        self.entries[job.job_id] = _Entry("retry", job.sequence, retry=retry, due=due, replay=job.replay)
         return True
 
-    async def mark_buried(self, job_id: str) -> None:
-        self._entry(job_id).buried = True
+    async def mark_buried(self, job_id: str, *, replay: int = 0) -> None:
+        entry = self._entry(job_id)
+        entry.buried = entry.buried or entry.replay == replay
 
-    async def mark_reported(self, job_id: str) -> None:
-        self._entry(job_id)
-        self.entries[job_id] = _Entry("reported")
+    async def mark_reported(self, job_id: str, *, replay: int = 0) -> None:
+        entry = self._entry(job_id)
+        if entry.state == "none" or entry.replay == replay:
+            self.entries[job_id] = _Entry("reported", replay=replay, completed=entry.completed)
+
+    @staticmethod
+    def _nothing_left(entry: _Entry, job: JobRequested) -> bool:
+        return job.replay < entry.replay or (job.replay > entry.replay and entry.completed)
 
     def state(self, job: JobRequested) -> str:
         return self.entries[job.job_id].state if job.job_id in self.entries else "none"
@@ -198,7 +223,7 @@ class FakeClaims:
         if entry.until > self._now():
             return Held(entry.until - self._now())
         entry.until = self._now() + TELLING
-        return Concluded(entry.outcome, buried=entry.buried)
+        return Concluded(entry.outcome, buried=entry.buried, doubtful=entry.doubtful)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

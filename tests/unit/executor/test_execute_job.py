@@ -201,6 +201,7 @@ async def test_a_job_whose_attempts_all_fail_is_told_failed_and_buried_exactly_o
         "trace_id": a_job().trace_id,
         "job_id": a_job().job_id,
         "queue": "flickr_rest",
+        "replays": 0,
     }
 
 

@@ -22,6 +22,7 @@ from flickrhub_gateway.models import (
     JobChange,
     JobReport,
     Retention,
+    Run,
     State,
     sources_of,
 )
@@ -32,6 +33,7 @@ from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
 from flickrhub_gateway.usecases.discard_upload import DiscardUpload
 from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
+from flickrhub_gateway.usecases.hold_photo import HoldPhoto
 from flickrhub_gateway.usecases.presign_upload import PresignUpload
 from flickrhub_gateway.usecases.read_job_status import ReadJobStatus
 from flickrhub_gateway.usecases.receive_upload import ReceiveUpload
@@ -72,6 +74,7 @@ class Kept:
     job: Job
     state: State = State.QUEUED
     attempts: int = 0
+    replays: int = 0
     published_at: datetime | None = None
     claimed_until: datetime | None = None
     change: JobChange | None = None
@@ -119,10 +122,14 @@ class FakeJobs:
     async def apply(self, change: JobChange) -> bool:
         self._answer()
         kept = self.kept.get(change.job_id)
-        if kept is None or kept.state not in sources_of(change.state):
+        if kept is None:
             return False
-        if change.state is State.RETRYING and change.attempts <= kept.attempts:
+        run = Run.of(event=change.replay, job=kept.replays)
+        if kept.state not in sources_of(change.state, run):
             return False
+        if change.state is State.RETRYING and run is Run.SAME and change.attempts <= kept.attempts:
+            return False
+        kept.replays = max(kept.replays, change.replay)
         kept.state, kept.attempts, kept.change = change.state, change.attempts, change
         return True
 
@@ -299,7 +306,7 @@ class Surroundings:
             connect_account=ConnectAccount(self.auth, patience=0.05),
             enqueue_job=EnqueueJob(
                 check_connection=check,
-                claim_photo=ClaimPhoto(uploads=uploads, jobs=self.jobs, store=store, clock=clock, lifetime=LIFETIME),
+                claim_photo=self._claim_photo(),
                 jobs=self.jobs,
                 publisher=self.publisher,
                 key_ring=KEY_RING,
@@ -322,7 +329,11 @@ class Surroundings:
         """What happens to a job's event."""
         settle = SettlePhotos(uploads=self.uploads, discard=self._discard(), clock=self.clock, lifetime=LIFETIME)
         keep = Retention(completed_days=0, failed_days=0)
-        return RecordJobEvent(self.jobs, settle, self.clock, retention=retention or keep)
+        hold = HoldPhoto(self._claim_photo())
+        return RecordJobEvent(self.jobs, settle, hold, self.clock, retention=retention or keep)
+
+    def _claim_photo(self) -> ClaimPhoto:
+        return ClaimPhoto(uploads=self.uploads, jobs=self.jobs, store=self.store, clock=self.clock, lifetime=LIFETIME)
 
     def refs(self) -> set[str]:
         """Of every photo of which anything is left."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobRetrying, Target
+from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobReplayed, JobRetrying, Target
 from flickrhub_gateway import models
-from flickrhub_gateway.models import MOVES, Retention, State, change_of, sources_of
+from flickrhub_gateway.models import MOVES, Retention, Run, State, change_of, sources_of
 from tests.unit.gateway.fakes import NOON, USER, FakeJobs, Surroundings, a_job
 
 KEEP = Retention(completed_days=0, failed_days=0)
@@ -105,3 +105,82 @@ def test_a_reply_too_large_to_keep_ends_the_job_as_failed(monkeypatch: pytest.Mo
     assert (change.state, change.result) == (State.FAILED, None)
     assert change.failure is not None
     assert change.failure.code == "ERR_PAYLOAD_TOO_LARGE"
+
+
+# -- replays ---------------------------------------------------------------------------------------------------------
+
+ANY = tuple(State)
+UNENDED = (State.QUEUED, State.RETRYING)
+
+
+@pytest.mark.parametrize(
+    ("run", "target", "sources"),
+    [
+        (Run.NEWER, State.QUEUED, (*UNENDED, State.FAILED)),
+        (Run.NEWER, State.RETRYING, (*UNENDED, State.FAILED)),
+        (Run.NEWER, State.COMPLETED, (*UNENDED, State.FAILED)),
+        (Run.NEWER, State.FAILED, (*UNENDED, State.FAILED)),
+        (Run.SAME, State.QUEUED, ()),
+        (Run.SAME, State.RETRYING, UNENDED),
+        (Run.SAME, State.COMPLETED, UNENDED),
+        (Run.SAME, State.FAILED, UNENDED),
+        (Run.OLDER, State.QUEUED, ()),
+        (Run.OLDER, State.RETRYING, ()),
+        (Run.OLDER, State.COMPLETED, UNENDED),
+        (Run.OLDER, State.FAILED, ()),
+    ],
+    ids=lambda value: value.value if isinstance(value, State | Run) else None,
+)
+def test_what_an_event_of_each_run_may_move(run: Run, target: State, sources: tuple[State, ...]) -> None:
+    assert sources_of(target, run) == frozenset(sources)
+
+
+@pytest.mark.parametrize(
+    ("event", "job", "run"), [(0, 0, Run.SAME), (2, 2, Run.SAME), (1, 0, Run.NEWER), (1, 2, Run.OLDER)]
+)
+def test_which_run_an_event_tells_of(event: int, job: int, run: Run) -> None:
+    assert Run.of(event=event, job=job) is run
+
+
+def _replayed(replay: int = 1) -> JobReplayed:
+    common = {name: value for name, value in COMMON.items() if name != "max_attempts"}
+    return JobReplayed(**common, replay=replay)
+
+
+def _in_run(event: JobCompleted | JobFailed | JobRetrying, replay: int = 1) -> Any:
+    return event.model_copy(update={"replay": replay})
+
+
+NEW_RUN = [_replayed(), _in_run(_retrying(1)), _in_run(_completed(2))]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([0, 1, 2])))
+async def test_in_whatever_order_a_replay_s_events_come_the_failed_job_ends_completed(order: tuple[int, ...]) -> None:
+    jobs = FakeJobs()
+    jobs.hold(a_job())
+    record = Surroundings(jobs=jobs).record_job_event(KEEP)
+    await record(_failed())
+    for number in (*order, *order):
+        await record(NEW_RUN[number])
+        await record(_failed())  # the old run's, late
+    assert (jobs.kept["j1"].state, jobs.kept["j1"].attempts, jobs.kept["j1"].replays) == (State.COMPLETED, 2, 1)
+
+
+async def test_a_replay_announced_opens_the_job_without_its_old_failure() -> None:
+    jobs = FakeJobs()
+    jobs.hold(a_job())
+    record = Surroundings(jobs=jobs).record_job_event(KEEP)
+    await record(_failed())
+    await record(_replayed())
+    report = await jobs.find("j1", user_id=USER)
+    assert report is not None
+    assert (report.state, report.failure, report.attempts) == (State.QUEUED, None, 0)
+
+
+async def test_a_job_that_completed_is_never_opened_again() -> None:
+    jobs = FakeJobs()
+    jobs.hold(a_job())
+    record = Surroundings(jobs=jobs).record_job_event(KEEP)
+    for event in (_completed(), _replayed(), _in_run(_failed())):
+        await record(event)
+    assert jobs.kept["j1"].state is State.COMPLETED

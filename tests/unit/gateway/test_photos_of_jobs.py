@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, Target
+from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobReplayed, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.photo_formats import MAX_VIDEO_BYTES
 from flickrhub_common.testing import FakePhotoStore
@@ -428,3 +428,57 @@ async def test_what_is_put_to_a_url_after_its_job_has_ended_is_found_and_deleted
     around_s3.clock.advance(HOUR + 1)
     assert await around_s3.sweep_uploads()() == 1
     assert not around_s3.refs()
+
+
+# -- replays ---------------------------------------------------------------------------------------------------------
+
+
+def _replayed(around: Surroundings, ref: str | None = REF) -> JobReplayed:
+    job_id = around.publisher.handed[0].id
+    return JobReplayed(
+        job_id=job_id, user_id=USER, target=Target.UPLOAD, trace_id=STRANGER, photo_ref=ref, at=NOON, replay=1
+    )
+
+
+async def test_a_replayed_job_holds_its_photo_again(http: httpx2.AsyncClient, around: Surroundings) -> None:
+    _hold(around)
+    await _enqueue(http)
+    record = around.record_job_event()
+    await record(_event(around, JobFailed))
+    assert around.uploads.kept[REF].job_id is None
+    for event in (_replayed(around), _event(around, JobFailed), _replayed(around)):  # the old run's, late; and again
+        await record(event)
+        assert around.uploads.kept[REF].job_id == around.publisher.handed[0].id
+    completed = _event(around, JobCompleted).model_copy(update={"replay": 1})
+    await record(completed)
+    assert around.refs() == set()
+
+
+@pytest.mark.parametrize("how", ["gone", "used by another job", "not named"])
+async def test_a_replayed_job_without_its_photo_is_open_all_the_same(
+    http: httpx2.AsyncClient, around: Surroundings, how: str
+) -> None:
+    _hold(around)
+    await _enqueue(http)
+    record = around.record_job_event()
+    await record(_event(around, JobFailed))
+    if how == "gone":
+        around.uploads.kept.clear()
+    elif how == "used by another job":
+        await _enqueue(http)
+    await record(_replayed(around, ref=None if how == "not named" else REF))
+    job_id = around.publisher.handed[0].id
+    assert around.jobs.kept[job_id].state is State.QUEUED
+    assert await around.uploads.of_job(job_id) == []
+
+
+async def test_the_photo_isn_t_held_for_a_replay_that_has_ended_already(
+    http: httpx2.AsyncClient, around: Surroundings
+) -> None:
+    _hold(around)
+    await _enqueue(http)
+    record = around.record_job_event()
+    await record(_event(around, JobFailed))
+    await record(_event(around, JobFailed).model_copy(update={"replay": 1}))
+    await record(_replayed(around))
+    assert around.uploads.kept[REF].job_id is None

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import aiormq
@@ -120,6 +121,7 @@ class Link:
                     persist=True,
                     mandatory=mandatory,
                     message_id=uuid.uuid4().hex,
+                    timestamp=datetime.now(UTC),
                     content_type="application/json",
                     headers=dict(headers or {}),
                     **properties,

@@ -81,7 +81,7 @@ EVENT_QUEUES = (
         GATEWAY_JOB_EVENTS,
         dead_letters_of(GATEWAY_JOB_EVENTS),
         EVENTS_EXCHANGE,
-        ("job.completed", "job.failed", "job.retrying"),
+        ("job.completed", "job.failed", "job.retrying", "job.replayed"),
     ),
     WorkQueue(NOTIFIER_JOB_EVENTS, CALLBACK_DLQ, EVENTS_EXCHANGE, ("job.completed", "job.failed")),
     WorkQueue(NOTIFIER_CALLBACKS_DUE, CALLBACK_DLQ),

@@ -117,11 +117,12 @@ class Held:
 class Concluded:
     """The job has its outcome, and telling it is ours; None when every reader has been told.
 
-    ``buried``: it lies among the dead letters already.
+    ``buried``: it lies among the dead letters already. ``doubtful``: Flickr may have done what failed here.
     """
 
     outcome: Outcome | None
     buried: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)

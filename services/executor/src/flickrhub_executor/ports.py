@@ -116,18 +116,21 @@ class Claims(Protocol):
         """Hold a claim for another lease; False if it isn't ours any more. Raises Unavailable."""
         ...
 
-    async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:
-        """Keep the outcome unless there is one; the one that counts, or who tells it already. Raises Unavailable."""
+    async def conclude(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> Concluded | Held:
+        """Keep the outcome unless there is one; the one that counts, or who tells it already. Raises Unavailable.
+
+        ``interrupts``: whoever has a claim on the job may have been in the middle of its call.
+        """
         ...
 
     async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
         """Keep that this attempt is over and which comes next; False if another copy went further. Unavailable."""
         ...
 
-    async def mark_buried(self, job_id: str) -> None:
-        """Note that the job lies among the dead letters. Raises Unavailable."""
+    async def mark_buried(self, job_id: str, *, replay: int = 0) -> None:
+        """Note that this run of the job lies among the dead letters. Raises Unavailable."""
         ...
 
-    async def mark_reported(self, job_id: str) -> None:
-        """Note that every reader of the outcome has been told. Raises Unavailable."""
+    async def mark_reported(self, job_id: str, *, replay: int = 0) -> None:
+        """Note that every reader of this run's outcome has been told. Raises Unavailable."""
         ...

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flickrhub_common.addresses import AddressPolicy
-from flickrhub_common.contracts import Callback, Failure, JobCompleted, JobFailed, JobRetrying, Target
+from flickrhub_common.contracts import Callback, Failure, JobCompleted, JobFailed, JobReplayed, JobRetrying, Target
 from flickrhub_common.json_text import dump
 from flickrhub_gateway.uploads import InlinePhoto
 
@@ -26,7 +26,7 @@ def is_uuid(text: str) -> bool:
 
 
 class State(StrEnum):
-    """Where a job is. ``completed`` and ``failed`` are final."""
+    """Where a job is. ``completed`` is final, ``failed`` is for this run: it may be replayed."""
 
     QUEUED = "queued"
     RETRYING = "retrying"
@@ -45,12 +45,33 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
 """The moves that are allowed, from each state; whatever else an event asks for is late or repeated, and ignored."""
 
 
+class Run(StrEnum):
+    """Which run of a job an event tells of, beside the one that the job is in: each replay is another run."""
+
+    SAME = "same"
+    NEWER = "newer"
+    OLDER = "older"
+
+    @classmethod
+    def of(cls, *, event: int, job: int) -> "Run":
+        """By the numbers of both runs."""
+        return cls.SAME if event == job else cls.NEWER if event > job else cls.OLDER
+
+
 OPEN = frozenset(source for source, targets in MOVES.items() if targets)
 """The states of a job that hasn't ended."""
 
 
-def sources_of(state: State) -> frozenset[State]:
-    """The states from which a job may come into this one."""
+def sources_of(state: State, run: Run = Run.SAME) -> frozenset[State]:
+    """The states from which a job may come into this one, by an event of this run.
+
+    A newer run opens a job that failed, whichever of its events comes first. Of an older one only its success counts,
+    as long as the job is open: it can't be undone. What has completed stays so.
+    """
+    if run is Run.NEWER:
+        return frozenset(State) - {State.COMPLETED}
+    if run is Run.OLDER:
+        return OPEN if state is State.COMPLETED else frozenset()
     return frozenset(source for source, targets in MOVES.items() if state in targets)
 
 
@@ -143,8 +164,8 @@ class JobReport:
 class JobChange:
     """What one event does to a job, where the table of moves allows it.
 
-    A change to ``retrying`` applies only if ``attempts`` is more than the job has recorded. ``expires_at`` is None for
-    a job that is kept.
+    A change to ``retrying`` applies only if ``attempts`` is more than the job has recorded of this run. ``expires_at``
+    is None for a job that is kept. ``replay`` is the run that the event tells of.
     """
 
     job_id: str
@@ -156,6 +177,7 @@ class JobChange:
     retry_reason: str | None = None
     next_attempt_at: datetime | None = None
     expires_at: datetime | None = None
+    replay: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +193,12 @@ class Retention:
         return now + timedelta(days=days) if days else None
 
 
-def change_of(event: JobCompleted | JobFailed | JobRetrying, *, now: datetime, retention: Retention) -> JobChange:
+def change_of(
+    event: JobCompleted | JobFailed | JobRetrying | JobReplayed, *, now: datetime, retention: Retention
+) -> JobChange:
     """Decide what an event does to its job."""
+    if isinstance(event, JobReplayed):
+        return JobChange(job_id=event.job_id, state=State.QUEUED, attempts=0, at=event.at, replay=event.replay)
     if isinstance(event, JobRetrying):
         return JobChange(
             job_id=event.job_id,
@@ -181,6 +207,7 @@ def change_of(event: JobCompleted | JobFailed | JobRetrying, *, now: datetime, r
             at=event.at,
             retry_reason=event.reason,
             next_attempt_at=event.next_attempt_at,
+            replay=event.replay,
         )
     outcome = _outcome_of(event)
     state = State.FAILED if isinstance(outcome, Failure) else State.COMPLETED
@@ -192,6 +219,7 @@ def change_of(event: JobCompleted | JobFailed | JobRetrying, *, now: datetime, r
         result=outcome if isinstance(outcome, Result) else None,
         failure=outcome if isinstance(outcome, Failure) else None,
         expires_at=retention.expiry(state, now),
+        replay=event.replay,
     )
 
 

@@ -38,6 +38,7 @@ from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
 from flickrhub_gateway.usecases.discard_upload import DiscardUpload
 from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
+from flickrhub_gateway.usecases.hold_photo import HoldPhoto
 from flickrhub_gateway.usecases.mark_published import MarkPublished
 from flickrhub_gateway.usecases.presign_upload import PresignUpload
 from flickrhub_gateway.usecases.publish_job import PublishJob
@@ -214,12 +215,13 @@ def _use_cases(settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, pu
     jobs, uploads, photos = stores.jobs, stores.uploads, stores.photos
     check = CheckConnection(auth, clock, remember=timedelta(seconds=settings.connection_cache_seconds))
     retention = Retention(completed_days=settings.job_ttl_complete_days, failed_days=settings.job_ttl_fail_days)
+    claim_photo = ClaimPhoto(uploads=uploads, jobs=jobs, store=photos, clock=clock, lifetime=lifetime)
     settle = SettlePhotos(uploads=uploads, discard=_discard(stores), clock=clock, lifetime=lifetime)
     return UseCases(
         connect_account=ConnectAccount(auth),
         enqueue_job=EnqueueJob(
             check_connection=check,
-            claim_photo=ClaimPhoto(uploads=uploads, jobs=jobs, store=photos, clock=clock, lifetime=lifetime),
+            claim_photo=claim_photo,
             jobs=jobs,
             publisher=publisher,
             key_ring=settings.key_ring(),
@@ -232,7 +234,7 @@ def _use_cases(settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, pu
             check_connection=check, uploads=uploads, store=photos, clock=clock, lifetime=lifetime
         ),
         read_job_status=ReadJobStatus(jobs),
-        record_job_event=RecordJobEvent(jobs, settle, clock, retention=retention),
+        record_job_event=RecordJobEvent(jobs, settle, HoldPhoto(claim_photo), clock, retention=retention),
         check_connection=check,
         address_policies=AddressPolicies(settings.address_policy(), settings.photo_address_policy()),
         least_speed=settings.upload_min_bytes_per_second,

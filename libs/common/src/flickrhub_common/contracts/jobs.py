@@ -59,6 +59,20 @@ class JobRequested(Message):
         return self.attempt if self.progress is None else self.progress.sequence
 
 
+class JobReplayed(Message):
+    """Sent by the tool for dead letters when it has an ended job run again; read by the gateway."""
+
+    name: ClassVar[str] = "job.replayed"
+
+    job_id: str
+    user_id: str
+    target: Target
+    trace_id: str
+    photo_ref: str | None = Field(default=None, description="The photo that an upload or replacement needs again.")
+    at: datetime
+    replay: int = Field(ge=1, description="The run that begins, from 1.")
+
+
 class JobEvent(Message):
     """What every event of a job says."""
 

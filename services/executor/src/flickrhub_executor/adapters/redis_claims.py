@@ -2,7 +2,11 @@
 
 ``state`` is ``running`` (by ``owner``, until ``until``), ``retry`` (this message is done with, ``body`` is the next
 one), ``ended`` (``body`` is the outcome's event, being told by somebody until ``until``) or ``reported`` (every
-reader has been told, so only this word is kept). ``sequence`` is the number of the message it speaks of.
+reader has been told, so only a few words are kept). ``sequence`` is the number of the message it speaks of.
+
+``replay`` is the run it speaks of: 0, or the number of the replay from the dead letters. A replay begins afresh where
+the run before it failed; messages of an earlier run find that there is nothing left to do. A job that ``completed`` is
+never run again, whatever is replayed.
 """
 
 import uuid
@@ -15,45 +19,63 @@ from flickrhub_executor.models import Claim, Concluded, Held, Outcome, Supersede
 
 KEPT_SECONDS = 4 * 24 * 3600
 """Longer than a copy of a message can be on its way: the ladder reaches 73 hours."""
+REPLAY_KEPT_SECONDS = 30 * 24 * 3600
+"""A dead letter that was replayed and not taken away (the tool was killed in between) may lie there for weeks."""
 
-_ENDED = """
+_READ = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local function exact(number) return string.format('%.6f', number) end
-local claim = redis.call('HMGET', KEYS[1], 'state', 'sequence', 'until', 'body', 'due', 'owner', 'buried')
+local claim = redis.call('HMGET', KEYS[1], 'state', 'sequence', 'until', 'body', 'due', 'owner', 'buried', 'doubtful')
 local state, sequence, left = claim[1], tonumber(claim[2] or '0'), tonumber(claim[3] or '0') - now
+local runs = redis.call('HMGET', KEYS[1], 'replay', 'completed')
+local run, mine = tonumber(runs[1] or '0'), tonumber(ARGV[1])
+local nothing_left = mine < run or (mine > run and runs[2])
+local function begin(word, kept)
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'state', word, 'replay', mine)
+  redis.call('EXPIRE', KEYS[1], kept)
+end
 local function ended(telling)
-  if state == 'reported' then return {'concluded', '', ''} end
+  if state == 'reported' then return {'concluded', '', '', ''} end
   if left > 0 then return {'held', tostring(left)} end
   redis.call('HSET', KEYS[1], 'until', exact(now + telling))
-  return {'concluded', claim[4], claim[7] or ''}
+  return {'concluded', claim[4], claim[7] or '', claim[8] or ''}
 end
 """
 
 _TAKE = (
-    _ENDED
+    _READ
     + """
-local mine, lease, owner = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[5]
-if state == 'reported' or state == 'ended' then return ended(ARGV[4]) end
-if state == 'running' and claim[6] ~= owner then
-  if left > 0 then return {'held', tostring(left)} end
-  if sequence > mine then return {'superseded', '', '0'} end
+local number, lease, kept, owner = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[6]
+if nothing_left then return {'concluded', '', '', ''} end
+local died = state == 'running' and claim[6] ~= owner
+if died and left > 0 then return {'held', tostring(left)} end
+local unfinished = ''
+if mine > run then
+  if state == 'retry' then unfinished = claim[4] end
+else
+  if state == 'reported' or state == 'ended' then return ended(ARGV[5]) end
+  if died and sequence > number then return {'superseded', '', '0'} end
+  if state == 'retry' and number <= sequence then return {'superseded', claim[4], claim[5]} end
 end
-if state == 'retry' and mine <= sequence then return {'superseded', claim[4], claim[5]} end
-redis.call('HSET', KEYS[1], 'state', 'running', 'sequence', mine, 'until', exact(now + lease), 'owner', owner)
-redis.call('HDEL', KEYS[1], 'body', 'due')
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return {'taken', (state == 'running' and claim[6] ~= owner) and '1' or '0'}
+begin('running', kept)
+redis.call('HSET', KEYS[1], 'sequence', number, 'until', exact(now + lease), 'owner', owner)
+return {'taken', died and '1' or '0', unfinished}
 """
 )
 
 _CONCLUDE = (
-    _ENDED
+    _READ
     + """
-if state == 'reported' or state == 'ended' then return ended(ARGV[3]) end
-redis.call('HSET', KEYS[1], 'state', 'ended', 'body', ARGV[1], 'until', exact(now + ARGV[3]))
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return {'stored'}
+local body, completed, doubtful, interrupts = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+if nothing_left then return {'concluded', '', '', ''} end
+if mine == run and (state == 'reported' or state == 'ended') then return ended(ARGV[3]) end
+if interrupts == '1' and state == 'running' then doubtful = '1' end
+begin('ended', ARGV[2])
+redis.call('HSET', KEYS[1], 'body', body, 'until', exact(now + ARGV[3]), 'doubtful', doubtful)
+if completed == '1' then redis.call('HSET', KEYS[1], 'completed', '1') end
+return {'stored', doubtful}
 """
 )
 
@@ -66,19 +88,29 @@ redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
 
-_GIVE_UP = """
-local claim = redis.call('HMGET', KEYS[1], 'state', 'sequence')
-local state, sequence, mine = claim[1], tonumber(claim[2] or '0'), tonumber(ARGV[1])
-if state == 'reported' or state == 'ended' or sequence > mine then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'retry', 'sequence', mine, 'body', ARGV[2], 'due', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+_GIVE_UP = (
+    _READ
+    + """
+if nothing_left then return 0 end
+if mine == run and (state == 'reported' or state == 'ended' or sequence > tonumber(ARGV[2])) then return 0 end
+begin('retry', ARGV[5])
+redis.call('HSET', KEYS[1], 'sequence', ARGV[2], 'body', ARGV[3], 'due', ARGV[4])
 return 1
+"""
+)
+
+_BURIED = """
+if (redis.call('HGET', KEYS[1], 'replay') or '0') == ARGV[1] then redis.call('HSET', KEYS[1], 'buried', '1') end
 """
 
 _REPORT = """
+local claim = redis.call('HMGET', KEYS[1], 'replay', 'completed')
+if claim[1] and claim[1] ~= ARGV[1] then return end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'state', 'reported')
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+if ARGV[1] ~= '0' then redis.call('HSET', KEYS[1], 'replay', ARGV[1]) end
+if claim[2] then redis.call('HSET', KEYS[1], 'completed', '1') end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 
 _OUTCOMES: dict[str, type[JobCompleted] | type[JobFailed]] = {kind.name: kind for kind in (JobCompleted, JobFailed)}
@@ -99,6 +131,7 @@ class RedisClaims:
         self._conclude = redis.register_script(_CONCLUDE)
         self._renew = redis.register_script(_RENEW)
         self._give_up = redis.register_script(_GIVE_UP)
+        self._buried = redis.register_script(_BURIED)
         self._report = redis.register_script(_REPORT)
 
     async def take(self, job: JobRequested) -> Claim:
@@ -107,11 +140,13 @@ class RedisClaims:
         with redis_errors():
             found = await self._take(
                 keys=[_key(job.job_id)],
-                args=[job.sequence, self._lease_seconds, KEPT_SECONDS, self._telling_seconds, owner],
+                args=[job.replay, job.sequence, self._lease_seconds, _kept(job.replay), self._telling_seconds, owner],
             )
         word, rest = found[0], found[1:]
         if word == b"taken":
-            return Taken(doubtful=rest[0] == b"1", owner=owner)
+            died, unfinished = rest
+            doubtful = bool(unfinished) and JobRequested.model_validate_json(unfinished).doubtful
+            return Taken(doubtful=died == b"1" or doubtful, owner=owner)
         if word == b"superseded":
             retry = JobRequested.model_validate_json(rest[0]) if rest[0] else None
             return Superseded(retry, float(rest[1]))
@@ -120,15 +155,23 @@ class RedisClaims:
     async def renew(self, job: JobRequested, *, owner: str) -> bool:
         """Hold the claim for another lease, also one that has run out but that nobody took; False if it isn't ours."""
         with redis_errors():
-            kept = await self._renew(keys=[_key(job.job_id)], args=[owner, self._lease_seconds, KEPT_SECONDS])
+            kept = await self._renew(keys=[_key(job.job_id)], args=[owner, self._lease_seconds, _kept(job.replay)])
         return bool(kept)
 
-    async def conclude(self, job: JobRequested, outcome: Outcome) -> Concluded | Held:
-        """Keep the outcome unless there is one; the one that counts, or for how long another copy is telling it."""
+    async def conclude(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> Concluded | Held:
+        """Keep the outcome unless there is one; the one that counts, or for how long another copy is telling it.
+
+        ``interrupts``: whoever has a claim on the job may have been in the middle of its call.
+        """
         body = f"{outcome.name}\n{outcome.model_dump_json()}"
+        flags = [int(isinstance(outcome, JobCompleted)), int(job.doubtful), int(interrupts)]
         with redis_errors():
-            found = await self._conclude(keys=[_key(job.job_id)], args=[body, KEPT_SECONDS, self._telling_seconds])
-        return Concluded(outcome) if found[0] == b"stored" else _ended(found[0], found[1:])
+            found = await self._conclude(
+                keys=[_key(job.job_id)], args=[job.replay, _kept(job.replay), self._telling_seconds, body, *flags]
+            )
+        if found[0] == b"stored":
+            return Concluded(outcome, doubtful=found[1] == b"1")
+        return _ended(found[0], found[1:])
 
     async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
         """Keep that this message is done with and which one comes next, at ``due`` in Unix seconds.
@@ -137,19 +180,24 @@ class RedisClaims:
         """
         with redis_errors():
             kept = await self._give_up(
-                keys=[_key(job.job_id)], args=[job.sequence, retry.to_bytes(), repr(due), KEPT_SECONDS]
+                keys=[_key(job.job_id)],
+                args=[job.replay, job.sequence, retry.to_bytes(), repr(due), _kept(job.replay)],
             )
         return bool(kept)
 
-    async def mark_buried(self, job_id: str) -> None:
-        """Note that the job lies among the dead letters."""
+    async def mark_buried(self, job_id: str, *, replay: int = 0) -> None:
+        """Note that this run of the job lies among the dead letters."""
         with redis_errors():
-            await self._redis.hset(_key(job_id), "buried", "1")
+            await self._buried(keys=[_key(job_id)], args=[replay])
 
-    async def mark_reported(self, job_id: str) -> None:
-        """Shrink the claim to the word that everything is done."""
+    async def mark_reported(self, job_id: str, *, replay: int = 0) -> None:
+        """Shrink the claim to the word that everything about this run is done."""
         with redis_errors():
-            await self._report(keys=[_key(job_id)], args=[KEPT_SECONDS])
+            await self._report(keys=[_key(job_id)], args=[replay, _kept(replay)])
+
+
+def _kept(replay: int) -> int:
+    return REPLAY_KEPT_SECONDS if replay else KEPT_SECONDS
 
 
 def _key(job_id: str) -> str:
@@ -159,8 +207,10 @@ def _key(job_id: str) -> str:
 def _ended(word: bytes, rest: list[bytes]) -> Concluded | Held:
     if word == b"held":
         return Held(float(rest[0]))
-    text, buried = rest
+    text, buried, doubtful = rest
     if not text:
         return Concluded(None)
     name, _, body = text.partition(b"\n")
-    return Concluded(_OUTCOMES[name.decode()].model_validate_json(body), buried=buried == b"1")
+    return Concluded(
+        _OUTCOMES[name.decode()].model_validate_json(body), buried=buried == b"1", doubtful=doubtful == b"1"
+    )

@@ -91,16 +91,22 @@ class ExecuteJob:
         taken = await self._attempts.take(job)
         if taken is None:
             return None
-        return await self._after_death(job, method) if taken.doubtful and is_write(method) else job
+        if taken.doubtful and is_write(method):
+            return await self._after_death(job, method)
+        if job.doubtful and method in NOT_REPEATABLE:  # replayed, though nobody has looked at Flickr
+            await self._attempts.fail(job, _unknown(None))
+            return None
+        return job
 
     async def _after_death(self, job: JobRequested, method: str) -> JobRequested | None:
         """After a death in the middle of a write: its effect may be there, unseen."""
         if self._cache is not None:
             await self._cache.make_stale(job.user_id)
+        job = job.model_copy(update={"doubtful": True})
         if method in NOT_REPEATABLE:
             await self._attempts.fail(job, _unknown(None))
             return None
-        return job.model_copy(update={"doubtful": True})
+        return job
 
     async def _attempt(self, job: JobRequested, method: str, credentials: Credentials, key: CacheKey | None) -> None:
         call = FlickrCall(method, "POST" if is_write(method) else "GET", json_params(job.params))
@@ -132,6 +138,7 @@ class ExecuteJob:
             await self._cache.make_stale(job.user_id)
         if failure.token_dead:
             await self._report.token_dead(job, credentials, failure)
+        job = job.model_copy(update={"doubtful": job.doubtful or doubtful})  # a replay has to know, too
         if not failure.retryable:
             await self._attempts.fail(job, failure)
         elif doubtful and method in NOT_REPEATABLE:
@@ -139,13 +146,11 @@ class ExecuteJob:
         elif job.attempt >= self._rules.max_attempts:
             await self._attempts.fail(job, exhausted(failure, job.attempt))
         else:
-            await self._try_again(job, failure, doubtful=doubtful)
+            await self._try_again(job, failure)
 
-    async def _try_again(self, job: JobRequested, failure: CallFailed, *, doubtful: bool) -> None:
+    async def _try_again(self, job: JobRequested, failure: CallFailed) -> None:
         wait = self._rules.backoff.wait(failed_attempts=job.attempt, chance=self._chance(), asked=failure.retry_after)
-        retry = job.model_copy(
-            update={"attempt": job.attempt + 1, "reservation": None, "doubtful": job.doubtful or doubtful}
-        )
+        retry = job.model_copy(update={"attempt": job.attempt + 1, "reservation": None})
         await self._attempts.go_on(job, retry, seconds=wait, failure=failure)
 
 

@@ -17,4 +17,4 @@ class GiveUpJob:
     async def __call__(self, job: JobRequested) -> None:
         """Returns when the failure is stored, buried and published. Raises Unavailable."""
         failure = PermanentFailure("The hub failed at this job, time and again.", code="ERR_INTERNAL")
-        await self._report(job, failed(job, failure, self._max_attempts, self._clock.now()))
+        await self._report(job, failed(job, failure, self._max_attempts, self._clock.now()), interrupts=True)

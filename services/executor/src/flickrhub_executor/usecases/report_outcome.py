@@ -34,9 +34,12 @@ class ReportOutcome:
         self._tokens = tokens
         self._clock = clock
 
-    async def __call__(self, job: JobRequested, outcome: Outcome) -> None:
-        """Returns when the outcome's event is confirmed. Raises Unavailable; then it is reported on redelivery."""
-        claim = await self._claims.conclude(job, outcome)
+    async def __call__(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> None:
+        """Returns when the outcome's event is confirmed. Raises Unavailable; then it is reported on redelivery.
+
+        ``interrupts``: the outcome comes from outside, whoever has a claim on the job may be in the middle of its call.
+        """
+        claim = await self._claims.conclude(job, outcome, interrupts=interrupts)
         if isinstance(claim, Held):
             await self.look_again(job, seconds=claim.seconds)
         else:
@@ -48,10 +51,10 @@ class ReportOutcome:
         if outcome is None:
             return
         if isinstance(outcome, JobFailed) and not claim.buried:
-            await self._bury(job, outcome)
-            await self._claims.mark_buried(job.job_id)
+            await self._bury(job.model_copy(update={"doubtful": job.doubtful or claim.doubtful}), outcome)
+            await self._claims.mark_buried(job.job_id, replay=job.replay)
         await self._messages.send_event(outcome)
-        await self._claims.mark_reported(job.job_id)
+        await self._claims.mark_reported(job.job_id, replay=job.replay)
         log.info(
             "job_ended", outcome=outcome.name, user_id=job.user_id, method=job.method, attempts=outcome.attempts_made
         )
@@ -80,6 +83,7 @@ class ReportOutcome:
             "trace_id": outcome.trace_id,
             "job_id": job.job_id,
             "queue": queue_of(job.target),
+            "replays": job.replay,
         }
         await self._messages.send_dead(job, queue=FLICKR_DLQ, headers=headers)
 
@@ -134,4 +138,5 @@ def _of(job: JobRequested, max_attempts: int, now: datetime) -> dict[str, Any]:
         "attempts_made": min(job.attempt, max_attempts),
         "max_attempts": max_attempts,
         "at": now,
+        "replay": job.replay,
     }

@@ -12,7 +12,7 @@ from typing import Any
 from flickrhub_common.contracts import Callback, Failure, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import Database, Document, mongo_errors
-from flickrhub_gateway.models import Job, JobChange, JobReport, Result, State, sources_of
+from flickrhub_gateway.models import Job, JobChange, JobReport, Result, Run, State, sources_of
 
 COLLECTION = "jobs"
 CLAIM = timedelta(seconds=30)
@@ -20,6 +20,8 @@ CLAIM = timedelta(seconds=30)
 
 _UNPUBLISHED: Document = {"published_at": None, "state": State.QUEUED.value}
 """What the sweeper looks for. A job that has moved on was published, marked or not."""
+_OF_ONE_RUN = ("result", "failure", "finished_at", "expires_at", "retry_reason", "next_attempt_at")
+"""What a job has by its present run; a replay begins without."""
 _REPORTED = dict.fromkeys(("target", "state", "attempts", "trace_id", "result", "failure"), 1)
 
 
@@ -62,11 +64,14 @@ class MongoJobs:
 
     async def apply(self, change: JobChange) -> bool:
         """Change a job in one step if its present state allows it; whether it did."""
-        allowed: Document = {"_id": change.job_id, "state": {"$in": sorted(sources_of(change.state))}}
-        if change.state is State.RETRYING:
-            allowed["attempts"] = {"$lt": change.attempts}
+        changed = _changed(change)
+        update: Document = {
+            "$set": changed,
+            "$unset": {name: "" for name in _OF_ONE_RUN if name not in changed},
+            "$max": {"replays": change.replay},
+        }
         with mongo_errors():
-            outcome = await self._jobs.update_one(allowed, {"$set": _changed(change)})
+            outcome = await self._jobs.update_one({"_id": change.job_id, "$or": _allowed(change)}, update)
         return outcome.matched_count == 1
 
     async def mark_published(self, job_ids: Collection[str], *, at: datetime) -> None:
@@ -106,6 +111,7 @@ def _document(job: Job) -> Document:
         "trace_headers": job.trace_headers,
         "state": State.QUEUED.value,
         "attempts": 0,
+        "replays": 0,
         "created_at": job.created_at,
         "updated_at": job.created_at,
         "published_at": None,
@@ -127,8 +133,24 @@ def _job(found: Document) -> Job:
     )
 
 
+def _allowed(change: JobChange) -> list[Document]:
+    """The table of moves as conditions; a job stored before there were replays has no number, which is 0."""
+    number = change.replay
+    runs: dict[Run, Document] = {
+        Run.SAME: {"replays": number or {"$in": [0, None]}},
+        Run.NEWER: {"replays": {"$not": {"$gte": number}}} if number else {"replays": {"$lt": 0}},
+        Run.OLDER: {"replays": {"$gt": number}},
+    }
+    if change.state is State.RETRYING:
+        runs[Run.SAME]["attempts"] = {"$lt": change.attempts}
+    sources = {run: sorted(sources_of(change.state, run)) for run in runs}
+    return [{**runs[run], "state": {"$in": states}} for run, states in sources.items() if states]
+
+
 def _changed(change: JobChange) -> dict[str, Any]:
     fields: dict[str, Any] = {"state": change.state.value, "attempts": change.attempts, "updated_at": change.at}
+    if change.state is State.QUEUED:
+        return fields
     if change.state is State.RETRYING:
         return {**fields, "retry_reason": change.retry_reason, "next_attempt_at": change.next_attempt_at}
     fields |= {"finished_at": change.at, "next_attempt_at": None}

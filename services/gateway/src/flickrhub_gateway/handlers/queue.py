@@ -1,11 +1,11 @@
 """Job events, and events that make the gateway forget a connection."""
 
 from flickrhub_common.broker import Messaging
-from flickrhub_common.contracts import JobCompleted, JobFailed, JobRetrying, TokenReplaced, TokenRevoked
+from flickrhub_common.contracts import JobCompleted, JobFailed, JobReplayed, JobRetrying, TokenReplaced, TokenRevoked
 from flickrhub_common.topology import GATEWAY_JOB_EVENTS, TOKEN_EVENTS_KEY
 from flickrhub_gateway.usecases import UseCases
 
-JOB_EVENTS = (JobCompleted, JobFailed, JobRetrying)
+JOB_EVENTS = (JobCompleted, JobFailed, JobRetrying, JobReplayed)
 TOKEN_EVENTS = (TokenRevoked, TokenReplaced)
 CONCURRENCY = 64
 
@@ -13,7 +13,7 @@ CONCURRENCY = 64
 def subscribe(messaging: Messaging, use: UseCases) -> None:
     """Have every event reach its use case."""
 
-    async def on_job_event(event: JobCompleted | JobFailed | JobRetrying) -> None:
+    async def on_job_event(event: JobCompleted | JobFailed | JobRetrying | JobReplayed) -> None:
         await use.record_job_event(event)
 
     async def on_token_event(event: TokenRevoked | TokenReplaced) -> None:

@@ -1,0 +1,66 @@
+"""The table of moves, as MongoDB carries it out: in one step, exactly as the pure table says."""
+
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from flickrhub_common.contracts import Failure
+from flickrhub_common.mongo import Database, make_mongo
+from flickrhub_common.settings import MongoSettings
+from flickrhub_gateway.adapters.jobs import COLLECTION, MongoJobs
+from flickrhub_gateway.models import JobChange, Result, Run, State, sources_of
+
+AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RESULT = Result(flickr="{}", from_cache=False, http_status=200, duration_ms=1)
+FAILURE = Failure(message="No.", code=None)
+
+
+@pytest.fixture
+async def database(mongo_settings: MongoSettings) -> AsyncIterator[Database]:
+    async with make_mongo(mongo_settings, service="test") as client:
+        yield client[mongo_settings.mongo_db]
+
+
+def change(job_id: str, state: State, replay: int, *, attempts: int = 2) -> JobChange:
+    ends: dict[State, dict[str, Any]] = {State.COMPLETED: {"result": RESULT}, State.FAILED: {"failure": FAILURE}}
+    return JobChange(job_id=job_id, state=state, attempts=attempts, at=AT, replay=replay, **ends.get(state, {}))
+
+
+async def test_every_move_is_made_or_not_as_the_table_says(database: Database) -> None:
+    """With a document's number of replays missing, too: so are those of jobs from before there were any."""
+    jobs = MongoJobs(database)
+    cases = list(itertools.product(State, (None, 0, 1, 2), State, (0, 1, 2)))
+    made = [
+        {"_id": str(number), "state": source.value, "attempts": 1, **({} if kept is None else {"replays": kept})}
+        for number, (source, kept, _, _) in enumerate(cases)
+    ]
+    await database[COLLECTION].insert_many(made)
+    for number, (source, kept, target, replay) in enumerate(cases):
+        if target is State.QUEUED and not replay:
+            continue  # no event asks for it
+        allowed = source in sources_of(target, Run.of(event=replay, job=kept or 0))
+        assert await jobs.apply(change(str(number), target, replay)) is allowed, (source, kept, target, replay)
+        found = await database[COLLECTION].find_one({"_id": str(number)})
+        assert found is not None
+        assert found["state"] == (target if allowed else source).value
+        assert found.get("replays", 0) == (max(kept or 0, replay) if allowed else kept or 0)
+
+
+async def test_a_job_that_is_opened_again_has_nothing_of_its_first_run(database: Database) -> None:
+    jobs = MongoJobs(database)
+    await database[COLLECTION].insert_one({"_id": "j", "state": "queued", "attempts": 0, "replays": 0})
+    failed = JobChange(job_id="j", state=State.FAILED, attempts=3, at=AT, failure=FAILURE, expires_at=AT)
+    assert await jobs.apply(failed)
+    assert await jobs.apply(change("j", State.QUEUED, 1, attempts=0))
+    found = await database[COLLECTION].find_one({"_id": "j"})
+    assert found is not None
+    assert found == {"_id": "j", "state": "queued", "attempts": 0, "replays": 1, "updated_at": found["updated_at"]}
+    assert await jobs.apply(change("j", State.RETRYING, 1, attempts=1))
+    assert not await jobs.apply(change("j", State.RETRYING, 1, attempts=1))
+    assert await jobs.apply(change("j", State.COMPLETED, 1))
+    found = await database[COLLECTION].find_one({"_id": "j"})
+    assert found is not None
+    assert ("failure" in found, "expires_at" in found, found["result"]["flickr"]) == (False, False, "{}")
