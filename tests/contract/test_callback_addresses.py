@@ -50,9 +50,18 @@ MALFORMED = [
     "http://example.com/\r\nX-Injected: 1",
     "http://example.com\\@10.0.0.1/",
     "http://[::1/",
+    "http://127.1/",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://0177.0.0.1/",
+    "http://127.0.0.1./",
+    "http://[::1%25lo]/",
+    f"http://{'a' * 300}.example.com/",
+    "http://a..example.com/",
+    "http://%31%32%37.0.0.1/",
 ]
 PUBLIC = ["https://client.example.com/webhook", "http://93.184.216.34:8080/x?a=b#c", "http://[2606:4700::1]/"]
-LOOPBACK = ["http://127.0.0.1/", "http://localhost:8080/", "http://[::1]/", "http://127.1/", "http://2130706433/"]
+LOOPBACK = ["http://127.0.0.1/", "http://localhost:8080/", "http://[::1]/", "http://127。0。0。1/"]
 
 
 @pytest.mark.parametrize("url", [*PRIVATE, *MALFORMED])

@@ -95,9 +95,9 @@ NO_PHOTO: dict[str, tuple[str, Callable[[PhotoServer, Photograph], str]]] = {
     "in a file": ("ERR_PHOTO_ADDRESS", lambda photos, _: photos.redirecting("file:///etc/passwd")),
     "behind a password": ("ERR_PHOTO_ADDRESS", lambda photos, _: photos.redirecting("http://a:b@127.0.0.1/x.jpg")),
     "nowhere": ("ERR_PHOTO_ADDRESS", lambda photos, _: photos.answering(302)),
-    "going in circles": ("ERR_PHOTO_ADDRESS", lambda photos, _: photos.looping()),
+    "going in circles": ("ERR_PHOTO_REDIRECTS", lambda photos, _: photos.looping()),
     "six redirects away": (
-        "ERR_PHOTO_ADDRESS",
+        "ERR_PHOTO_REDIRECTS",
         lambda photos, photo: redirects(photos, photos.whole(photo.data), times=6),
     ),
 }

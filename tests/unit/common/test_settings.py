@@ -15,6 +15,7 @@ from flickrhub_common.settings import (
     RedisSettings,
     SealingSettings,
     Settings,
+    UploadSourceSettings,
     load,
 )
 
@@ -29,6 +30,7 @@ class Everything(
     InternalSettings,
     SealingSettings,
     CallbackTargetSettings,
+    UploadSourceSettings,
     FlickrSettings,
     Settings,
 ):
@@ -150,6 +152,10 @@ def assert_one_line_about(name: str, line: object) -> None:
         ("CALLBACK_ALLOW_CIDRS", SECRET),
         ("CALLBACK_ALLOW_CIDRS", "0.0.0.0/0"),
         ("CALLBACK_ALLOW_CIDRS", "10.0.0.0/8,::/0"),
+        ("CALLBACK_ALLOW_CIDRS", "::ffff:0:0/96"),
+        ("UPLOAD_ALLOW_CIDRS", SECRET),
+        ("UPLOAD_ALLOW_CIDRS", "10.0.0.0/8,0.0.0.0/0"),
+        ("UPLOAD_ALLOW_CIDRS", "64:ff9b::/96"),
         ("MOCK_FLICKR", SECRET),
         ("MOCK_FLICKR", "perhaps"),
         ("FLICKR_TIMEOUT_SECONDS", "61"),

@@ -111,11 +111,13 @@ async def test_so_many_redirects_are_followed_and_no_more(server: PhotoServer) -
     for _ in range(MOST_REDIRECTS):
         url = server.redirecting(url)
     assert (await fetched(url))[1] == PHOTO
-    assert (await failure(server.redirecting(url))).code == "ERR_PHOTO_ADDRESS"
+    assert (await failure(server.redirecting(url))).code == "ERR_PHOTO_REDIRECTS"
 
 
-async def test_a_loop_of_redirects_ends(server: PhotoServer) -> None:
-    assert (await failure(server.looping())).code == "ERR_PHOTO_ADDRESS"
+async def test_a_loop_of_redirects_ends_with_a_sentence_of_its_own(server: PhotoServer) -> None:
+    failed = await failure(server.looping())
+    assert isinstance(failed, PermanentFailure)
+    assert (str(failed), failed.code) == ("The photo's address redirects too often.", "ERR_PHOTO_REDIRECTS")
     assert len(server.asked) == 1 + MOST_REDIRECTS
 
 
@@ -166,7 +168,7 @@ async def test_an_address_that_is_not_public_is_refused(server: PhotoServer) -> 
 
 async def test_a_name_is_judged_when_it_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     address = (2, 1, 6, "", ("127.0.0.1", 80))
-    monkeypatch.setattr("flickrhub_common.http_client.socket.getaddrinfo", lambda *_, **__: [address])
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [address])
     refused = await failure("http://photos.example/a.jpg", AddressPolicy())
     assert (type(refused), refused.code) == (PermanentFailure, "ERR_PHOTO_ADDRESS")
 
@@ -271,7 +273,7 @@ async def test_a_server_that_is_not_there_is_worth_another_try(
     unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await failure(f"http://127.0.0.1:{unused_tcp_port}/")).code == "ERR_PHOTO_UNREACHABLE"
-    monkeypatch.setattr("flickrhub_common.http_client.socket.getaddrinfo", _no_name)
+    monkeypatch.setattr("socket.getaddrinfo", _no_name)
     assert (await failure("http://photos.example/a.jpg")).code == "ERR_PHOTO_UNREACHABLE"
 
 

@@ -8,11 +8,9 @@ smuggle anything in.
 
 import asyncio
 import ipaddress
-import socket
 import ssl
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -20,7 +18,8 @@ import httpcore2
 import httpx2
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
-from flickrhub_common.addresses import REFUSED_ADDRESS, AddressPolicy, IpAddress, RefusedUrl, literal_address
+from flickrhub_common.addresses import REFUSED_ADDRESS, AddressPolicy, IpAddress, RefusedUrl, addresses_of
+from flickrhub_common.lookups import Lookups
 from flickrhub_common.telemetry import trace_headers
 
 USER_AGENT = "FlickrHub/0.1"
@@ -141,14 +140,13 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
     """
 
     def __init__(self, policy: AddressPolicy, max_connections: int, most_reply_bytes: int) -> None:
-        self._guard = _GuardedBackend(policy)
         self._most = most_reply_bytes
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=max_connections,
             max_keepalive_connections=max_connections,
             keepalive_expiry=4,
-            network_backend=self._guard,
+            network_backend=_GuardedBackend(policy),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -159,22 +157,17 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
             stream.expect_body(self._most)
         return reply
 
-    async def aclose(self) -> None:
-        await super().aclose()
-        self._guard.close()
-
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Resolves, judges, dials. Its lookups have threads of their own: a slow DNS server would hold the loop's few."""
+    """Resolves, judges, dials."""
 
-    _LOOKUPS = 32
     _DIALLED = 4
     _SECONDS_EACH = 4.0
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
         self._dialler = httpcore2.AnyIOBackend()
-        self._lookups = ThreadPoolExecutor(self._LOOKUPS, thread_name_prefix="dns")
+        self._lookups = Lookups()
 
     async def connect_tcp(
         self,
@@ -184,9 +177,7 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await self._resolve(host, port)
-        if not self._policy.permits_all(addresses):
-            raise RefusedUrl(REFUSED_ADDRESS)
+        addresses = addresses_of(host, self._policy) or await self._resolved(host, port)
         if len(addresses) > 1:  # a silent one leaves time for the next
             timeout = min(timeout or self._SECONDS_EACH, self._SECONDS_EACH)
         failure: Exception = NameNotResolved("the name has no address")
@@ -202,21 +193,16 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
     async def connect_unix_socket(self, path: str, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         raise RefusedUrl("must be http or https")
 
-    async def _resolve(self, host: str, port: int) -> list[IpAddress]:
-        """All addresses of a host, in the resolver's order, without repetitions."""
-        literal = literal_address(host)
-        if literal is not None and not host.rstrip(".").lower().endswith("localhost"):
-            return [literal]
-        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    async def _resolved(self, host: str, port: int) -> tuple[IpAddress, ...]:
+        """All addresses of a name, in the resolver's order, without repetitions; refused if one of them is."""
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
+            found = await self._lookups.addresses(host, port)
+            addresses = tuple(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in found))
         except (OSError, ValueError) as error:
             raise NameNotResolved("the name can't be resolved") from error
-        return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
-
-    def close(self) -> None:
-        """Let the lookup threads end."""
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        if not self._policy.permits_all(addresses):
+            raise RefusedUrl(REFUSED_ADDRESS)
+        return addresses
 
 
 class _BoundedStream(httpcore2.AsyncNetworkStream):

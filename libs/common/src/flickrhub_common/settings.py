@@ -7,9 +7,9 @@ and Docker mount secrets). A bad value ends the process with one line that names
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -129,19 +129,22 @@ class SealingSettings(BaseSettings):
         return KeyRing.parse(self.encryption_keys.get_secret_value())
 
 
+def _networks(value: str) -> str:
+    AddressPolicy.parse(value)
+    return value
+
+
+AllowedNetworks = Annotated[str, AfterValidator(_networks)]
+"""Networks that may be called though not public; what would allow every address is refused."""
+
+
 class CallbackTargetSettings(BaseSettings):
     """Where callbacks may go."""
 
-    callback_allow_cidrs: str = Field(
+    callback_allow_cidrs: AllowedNetworks = Field(
         "",
         description="Comma-separated networks that callbacks may reach though not public. A /0 is refused.",
     )
-
-    @field_validator("callback_allow_cidrs")
-    @classmethod
-    def _networks(cls, value: str) -> str:
-        AddressPolicy.parse(value)
-        return value
 
     def address_policy(self) -> AddressPolicy:
         """The policy these settings ask for."""
@@ -151,16 +154,10 @@ class CallbackTargetSettings(BaseSettings):
 class UploadSourceSettings(BaseSettings):
     """Where photos may be fetched from."""
 
-    upload_allow_cidrs: str = Field(
+    upload_allow_cidrs: AllowedNetworks = Field(
         "",
         description="Comma-separated networks that a photo_url may reach though not public. A /0 is refused.",
     )
-
-    @field_validator("upload_allow_cidrs")
-    @classmethod
-    def _networks(cls, value: str) -> str:
-        AddressPolicy.parse(value)
-        return value
 
     def photo_address_policy(self) -> AddressPolicy:
         """The policy these settings ask for."""

@@ -92,7 +92,7 @@ class FetchedPhotos:
                 return response
             await response.aclose()
             url = _target(url, response.headers.get("location", ""))
-        raise RefusedUrl("leads on too often")
+        raise PermanentFailure("The photo's address redirects too often.", code="ERR_PHOTO_REDIRECTS")
 
     def _announced(self, response: HttpReply) -> int | None:
         """The photo's length in bytes; None when the server doesn't tell."""
@@ -166,7 +166,7 @@ def _target(url: str, location: str) -> str:
     """Where a redirect leads. Raises RefusedUrl, for what ``check_url`` can't know."""
     if not location:
         raise RefusedUrl("leads nowhere")
-    target = urljoin(url, location)
+    target = location if urlsplit(location).scheme else urljoin(url, location)  # joined, "http:///x" would be relative
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
         raise RefusedUrl("leads to where anybody can listen")
     return target

@@ -1,0 +1,32 @@
+"""A DNS of a test's own."""
+
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+
+class StubDns:
+    """Stands in for ``socket.getaddrinfo``: addresses by name, and no others.
+
+    ``answers`` holds one list of addresses a name for ever, or several lists in a deque, one after the other.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Sequence[str] | deque[Sequence[str]]] = {}
+        self.asked: list[str] = []
+
+    def __setitem__(self, name: str, addresses: Sequence[str] | deque[Sequence[str]]) -> None:
+        self.answers[name] = addresses
+
+    def __call__(self, host: str | bytes | None, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        name = host.decode() if isinstance(host, bytes) else str(host)
+        self.asked.append(name)
+        known = self.answers.get(name)
+        if isinstance(known, deque):
+            known = known.popleft()
+        if known is None:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in known
+        ]
