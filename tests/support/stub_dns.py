@@ -12,10 +12,10 @@ class StubDns:
     """
 
     def __init__(self) -> None:
-        self.answers: dict[str, Sequence[str] | deque[Sequence[str]]] = {}
+        self.answers: dict[str, Sequence[str] | deque[list[str]]] = {}
         self.asked: list[str] = []
 
-    def __setitem__(self, name: str, addresses: Sequence[str] | deque[Sequence[str]]) -> None:
+    def __setitem__(self, name: str, addresses: Sequence[str] | deque[list[str]]) -> None:
         self.answers[name] = addresses
 
     def __call__(self, host: str | bytes | None, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:

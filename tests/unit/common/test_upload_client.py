@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from flickrhub_common.http_client import HttpReply
 from flickrhub_common.upload_client import make_upload_client
-from tests.unit.common.test_guarded_client import _certificate, listener
+from tests.support.certificates import self_signed
+from tests.unit.common.test_guarded_client import listener
 
 PIECE = 256 * 1024
 PIECES = 64
@@ -25,10 +26,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def tls(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext | None:
     if request.param == "http":
         return None
-    certificate, key = _certificate(tmp_path, "localhost")
+    certificate, context = self_signed(tmp_path, "localhost")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     return context
 
 
