@@ -17,23 +17,50 @@ CHECK_SECONDS = 2.0
 _ID = "5f0c2a52-8f0e-4c63-9b0a-0f6a2f1c7d11"
 
 
-def _example(description: str, value: Any) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"example": value}}}
+def _example(description: str, schema: dict[str, Any], value: Any) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema, "example": value}}}
 
 
-_LIVE: dict[int | str, dict[str, Any]] = {200: _example("It lives.", {"status": "ok"})}
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_UUID, _NULL, _TEXT = {"type": "string", "format": "uuid"}, {"type": "null"}, {"type": "string"}
+_LIVE: dict[int | str, dict[str, Any]] = {
+    200: _example("It lives.", _object(status={"const": "ok"}), {"status": "ok"}),
+}
 _READY: dict[int | str, dict[str, Any]] = {
     200: _example(
-        "All there.", {"request_id": _ID, "data": {"status": "ready", "checks": {"mongo": "ok"}}, "error": None}
+        "All there.",
+        _object(
+            request_id=_UUID,
+            data=_object(status={"const": "ready"}, checks={"type": "object", "additionalProperties": {"const": "ok"}}),
+            error=_NULL,
+        ),
+        {"request_id": _ID, "data": {"status": "ready", "checks": {"mongo": "ok"}}, "error": None},
     ),
-    503: _example(
-        "`ERR_UNAVAILABLE`",
-        {
-            "request_id": _ID,
-            "data": None,
-            "error": {"code": "ERR_UNAVAILABLE", "message": "Not there: mongo.", "details": ["mongo"]},
+    503: {
+        "headers": {
+            "Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 0}}
         },
-    ),
+        **_example(
+            "`ERR_UNAVAILABLE`",
+            _object(
+                request_id=_UUID,
+                data=_NULL,
+                error=_object(
+                    code={"const": "ERR_UNAVAILABLE"},
+                    message=_TEXT,
+                    details={"type": "array", "items": _TEXT, "minItems": 1},
+                ),
+            ),
+            {
+                "request_id": _ID,
+                "data": None,
+                "error": {"code": "ERR_UNAVAILABLE", "message": "Not there: mongo.", "details": ["mongo"]},
+            },
+        ),
+    },
 }
 
 

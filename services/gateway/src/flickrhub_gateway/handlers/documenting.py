@@ -22,21 +22,27 @@ AUTH_AWAY = errors.Unavailable("auth")
 ANY_BODY = (errors.PayloadTooLarge(), errors.UnsupportedMediaType())
 ANY_CALL = (
     errors.RequestTimedOut(),
-    errors.HeadTooLarge(),
+    errors.PayloadTooLarge(),
     errors.RateLimited(retry_after=1),
+    errors.HeadTooLarge(),
     HubError(),
 )
+"""What any call may answer: a GET with a body over the limit is refused, too."""
 
-_HEADERS: Documented = {
-    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}},
-    "RateLimit-Limit": {
-        "description": "Requests a minute, by the limit that is nearest.",
-        "schema": {"type": "integer"},
-    },
-    "RateLimit-Remaining": {"description": "How many may follow at once.", "schema": {"type": "integer"}},
-    "RateLimit-Reset": {"description": "Seconds until all of it may follow at once.", "schema": {"type": "integer"}},
+RETRY_AFTER = {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 0}}
+_ALLOW = {"description": "The methods this address has.", "required": True, "schema": {"type": "string"}}
+_REQUEST_ID_HEADER = {
+    "description": "The `request_id`: a UUID sent under this name is kept, else a new one.",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
 }
-"""None of the last three is there when the limits are off, or can't be looked up."""
+_COUNT = {"schema": {"type": "integer", "minimum": 0}}
+_LIMITS: Documented = {
+    "RateLimit-Limit": {"description": "Requests a minute, by the limit that is nearest.", **_COUNT},
+    "RateLimit-Remaining": {"description": "How many may follow at once.", **_COUNT},
+    "RateLimit-Reset": {"description": "Seconds until all of it may follow at once.", **_COUNT},
+}
+"""None of these is there when the limits are off, or can't be looked up."""
 
 
 def enveloped(data: dict[str, Any], *, twice: bool = False) -> dict[str, Any]:
@@ -82,19 +88,21 @@ def refusals(*failures: HubError) -> dict[int | str, Documented]:
         problem: dict[str, Any] = {"code": failure.code, "message": failure.message}
         if failure.details:
             problem["details"] = failure.details
-        reply = found.setdefault(
-            failure.status, {"model": replies.Failed, "description": "", "content": {"application/json": {}}}
-        )
-        reply["description"] = " · ".join(filter(None, (reply["description"], f"`{failure.code}`")))
+        reply = found.setdefault(failure.status, {"model": replies.Failed, "content": {"application/json": {}}})
         value = {"request_id": REQUEST_ID, "data": None, "error": problem}
-        reply["content"]["application/json"].setdefault("examples", {})[failure.code] = {"value": value}
+        content = reply["content"]["application/json"]
+        content.setdefault("examples", {})[failure.code] = {"value": value}
+        codes = list(content["examples"])
+        content["schema"] = {"properties": {"error": {"properties": {"code": {"enum": codes}}}}}
+        reply["description"] = " · ".join(f"`{code}`" for code in codes)
         if failure.retry_after is not None:
-            reply["headers"] = _headers("Retry-After")
+            reply["headers"] = {"Retry-After": RETRY_AFTER}
     return found
 
 
-def _headers(*more: str) -> Documented:
-    return {name: _HEADERS[name] for name in _HEADERS if name in more or name.startswith("RateLimit-")}
+def linked(reply: Documented, **links: Documented) -> Documented:
+    """The reply, with what its parts are good for in the next call."""
+    return {**reply, "links": links}
 
 
 def wrong(*details: str) -> HubError:
@@ -116,6 +124,7 @@ def describe(app: FastAPI, routers: Iterable[APIRouter]) -> None:
             for route in routes:
                 for method in route.methods or () if route.include_in_schema else ():
                     _put_back(document["paths"][route.path][method.lower()], route)
+            _add_what_all_have(document)
         return plain()
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI's own documentation shows
@@ -126,6 +135,31 @@ def _put_back(call: Documented, route: APIRoute) -> None:
     if "requestBody" in (route.openapi_extra or {}):
         written.append((call["requestBody"], (route.openapi_extra or {})["requestBody"]))
     for shown, given in written:
-        for media_type, content in given["content"].items():
+        for media_type, content in given.get("content", {}).items():
             examples = {name: content[name] for name in ("example", "examples") if name in content}
             shown["content"][media_type].update(examples)
+
+
+def _add_what_all_have(document: Documented) -> None:
+    """The header of every reply, what every call may answer, and what addresses and methods answer that no call has."""
+    components = document["components"]
+    components["headers"] = {"X-Request-ID": _REQUEST_ID_HEADER, **_LIMITS}
+    components["responses"] = {
+        "NoSuchAddress": _reply_of(errors.NotFound()),
+        "NoSuchMethod": _reply_of(errors.MethodNotAllowed(), Allow=_ALLOW),
+    }
+    all_replies = list(components["responses"].values())
+    for call in (call for methods in document["paths"].values() for call in methods.values()):
+        for error in ANY_CALL:
+            call["responses"].setdefault(str(error.status), _reply_of(error))
+        all_replies += call["responses"].values()
+    for reply in all_replies:
+        references = {name: {"$ref": f"#/components/headers/{name}"} for name in components["headers"]}
+        reply["headers"] = {**reply.get("headers", {}), **references}
+
+
+def _reply_of(error: HubError, **headers: Documented) -> Documented:
+    """The reply of one error, with its model as a reference, as FastAPI writes those of calls."""
+    reply = refusals(error)[error.status]
+    reply["content"]["application/json"]["schema"]["$ref"] = f"#/components/schemas/{reply.pop('model').__name__}"
+    return {**reply, "headers": {**reply.get("headers", {}), **headers}}

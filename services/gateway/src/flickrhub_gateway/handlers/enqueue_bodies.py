@@ -3,32 +3,46 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StrictStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from flickrhub_common.addresses import MAX_URL_LENGTH
 from flickrhub_common.contracts import Target
 from flickrhub_common.json_text import dump
 from flickrhub_common.signing import standard_key
+from flickrhub_gateway.handlers.forms import (
+    CALLED_URL,
+    MAX_NAME,
+    METHOD,
+    PARAM_NAME,
+    PARAM_VALUE,
+    REFUSED_NAMES,
+    SECRET,
+    or_null,
+)
 from flickrhub_gateway.handlers.requests import Body, SecretText, Text
 from flickrhub_gateway.handlers.upload_params import PhotoParams, ReplaceParams, UploadParams
 from flickrhub_gateway.handlers.values import callable_url
 from flickrhub_gateway.models import AddressPolicies, NewJob
 from flickrhub_gateway.uploads import InlinePhoto
 
-MAX_NAME = 128
 MAX_META_BYTES = 16 * 1024
 
-_METHOD = re.compile(r"flickr(\.[A-Za-z][A-Za-z0-9_]*)+")
-_OURS = frozenset({"method", "format", "nojsoncallback", "api_key"})
-# Not in the contract, but they could only harm: the old Flickr authentication beside OAuth, and JSON turned to script.
-_HARMFUL = frozenset({"api_sig", "auth_token", "jsoncallback"})
+_METHOD = re.compile(METHOD["pattern"])
 
 
 def _param_name(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME:
         raise ValueError(f"a parameter's name has 1 to {MAX_NAME} characters")
-    if name in _OURS or name in _HARMFUL or name.lower().startswith("oauth_"):
+    if name in REFUSED_NAMES or name.lower().startswith("oauth_"):
         raise ValueError("is set by the hub and can't be given")
     return name
 
@@ -42,6 +56,7 @@ def _param_value(value: Any) -> Any:
 
 ParamName = Annotated[StrictStr, AfterValidator(_param_name)]
 ParamValue = Annotated[Any, AfterValidator(_param_value)]
+Method = Annotated[StrictStr | None, WithJsonSchema(or_null(METHOD))]
 
 
 class EnqueueBody(Body):
@@ -49,13 +64,15 @@ class EnqueueBody(Body):
 
     user_id: Text = Field(description="The connection that signs the call.")
     target: str
-    method: StrictStr | None = Field(
+    method: Method = Field(
         None, validate_default=True, description="Flickr's method, as `flickr.photos.search`; ignored for this target."
     )
-    callback_url: StrictStr | None = Field(
-        None, description=f"Where the callback goes: http or https, at most {MAX_URL_LENGTH} characters."
+    callback_url: Annotated[StrictStr | None, WithJsonSchema(or_null(CALLED_URL))] = Field(
+        None,
+        description="Where the callback goes: http or https, without user name and password; a literal address must be "
+        "public.",
     )
-    callback_secret: SecretText | None = Field(
+    callback_secret: Annotated[SecretText | None, WithJsonSchema(or_null(SECRET))] = Field(
         None, description="Signs the callback. Kept sealed. A secret that starts `whsec_` must go on in base64."
     )
     meta: dict[str, Any] | None = Field(None, description="Echoed in the callback unchanged; at most 16 KiB of JSON.")
@@ -109,15 +126,21 @@ class EnqueueBody(Body):
 class RestBody(EnqueueBody):
     """A call of Flickr's API."""
 
+    # The rule that demands a method needs its default; the document says it plainly.
+    model_config = ConfigDict(json_schema_extra={"required": ["user_id", "method"]})
+
     target: Literal["rest", "upload", "replace"] = Field(
         "rest",
         description="`rest`; `upload` and `replace` have forms of their own.",
         json_schema_extra={"enum": ["rest"]},
     )
-    method: StrictStr | None = Field(
-        None, validate_default=True, description="Flickr's method, as `flickr.photos.search`. Required."
+    method: Annotated[StrictStr | None, WithJsonSchema(METHOD)] = Field(
+        None, validate_default=True, description="Flickr's method, as `flickr.photos.search`."
     )
-    params: dict[ParamName, ParamValue] = Field(
+    params: Annotated[
+        dict[ParamName, ParamValue],
+        WithJsonSchema({"type": "object", "propertyNames": PARAM_NAME, "additionalProperties": PARAM_VALUE}),
+    ] = Field(
         default_factory=dict,
         description="The method's parameters: strings, numbers, booleans (sent as 1 and 0) or lists of these (sent "
         "comma-separated). `method`, `format`, `nojsoncallback`, `api_key`, `oauth_*`, `api_sig`, `auth_token` and "

@@ -92,13 +92,13 @@ def _job(report: JobReport) -> str:
     return f'{before[:-1]},"returnvalue":{returnvalue_of(report)},{after[1:]}'
 
 
-@router.get("/", include_in_schema=False)
+@router.get("/", **docs.ROOT)
 async def root(request: Request) -> Response:
     """Say what this is."""
     return envelope(request, {"name": "FlickrHub", "docs": "/docs", "openapi": "/openapi.json", "health": "/health"})
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/docs", **docs.DOCS)
 async def show_docs(request: Request) -> Response:
     """The API's description for people; the page loads nothing from anywhere."""
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from starlette.responses import HTMLResponse
+
 from flickrhub_common import errors
 from flickrhub_gateway.handlers import replies
 from flickrhub_gateway.handlers.documenting import (
@@ -14,11 +16,13 @@ from flickrhub_gateway.handlers.documenting import (
     Documented,
     enveloped,
     json_body,
+    linked,
     ok,
     refusals,
     wrong,
 )
 from flickrhub_gateway.handlers.enqueue_bodies import ReplaceBody, RestBody, UploadBody
+from flickrhub_gateway.handlers.forms import MAX_SECRET
 from flickrhub_gateway.handlers.requests import CallbackQuery, CompleteBody, StartBody, StatusBody
 from flickrhub_gateway.usecases.claim_photo import IN_USE, NO_SUCH_UPLOAD
 
@@ -58,6 +62,11 @@ _BROKEN = {
 _WAITING = {**_FINISHED, "state": "queued", "returnvalue": None}
 
 
+_FOR_THIS_USER = {
+    "operationId": "enqueue",
+    "description": "A call for this connection.",
+    "requestBody": {"user_id": "$response.body#/user_id"},
+}
 _WALK_ERRORS = (
     wrong("oauth_verifier: is required"),
     errors.InvalidState(),
@@ -66,14 +75,50 @@ _WALK_ERRORS = (
     AUTH_AWAY,
 )
 
+ROOT: Documented = {
+    "tags": ["about"],
+    "summary": "What this is",
+    "responses": {
+        200: ok(
+            replies.RootReply,
+            "Where to go on.",
+            here=enveloped({"name": "FlickrHub", "docs": "/docs", "openapi": "/openapi.json", "health": "/health"}),
+        )
+    },
+}
+DOCS: Documented = {
+    "tags": ["about"],
+    "summary": "This document for people",
+    "response_class": HTMLResponse,
+    "responses": {200: {"description": "One page that loads nothing from anywhere."}},
+}
 START: Documented = {
+    "operation_id": "start",
     "tags": ["auth"],
     "summary": "Start connecting an account",
     "openapi_extra": json_body(
         StartBody, demo={"api_key": "your_flickr_api_key", "api_secret": "your_flickr_api_secret"}
     ),
     "responses": {
-        200: ok(replies.StartReply, "Send the owner to `authorize_url`.", oob=enveloped(_STARTED, twice=True)),
+        200: linked(
+            ok(replies.StartReply, "Send the owner to `authorize_url`.", oob=enveloped(_STARTED, twice=True)),
+            finish={
+                "operationId": "complete",
+                "description": "With the verifier that Flickr shows the owner.",
+                "requestBody": {
+                    "oauth_token": "$response.body#/oauth_token",
+                    "state": "$response.body#/state",
+                },
+            },
+            finish_by_redirect={
+                "operationId": "callback",
+                "description": "What Flickr's redirect calls, with a verifier.",
+                "parameters": {
+                    "oauth_token": "$response.body#/oauth_token",
+                    "state": "$response.body#/state",
+                },
+            },
+        ),
         **refusals(
             wrong("api_secret: is required"),
             *ANY_BODY,
@@ -84,19 +129,26 @@ START: Documented = {
     },
 }
 COMPLETE: Documented = {
+    "operation_id": "complete",
     "tags": ["auth"],
     "summary": "Finish connecting an account",
     "openapi_extra": json_body(
         CompleteBody, verifier={"oauth_token": _STARTED["oauth_token"], "oauth_verifier": "123-456-789"}
     ),
     "responses": {
-        200: ok(
-            replies.CompleteReply, "The account is connected.", connected=enveloped({"user_id": USER_ID}, twice=True)
+        200: linked(
+            ok(
+                replies.CompleteReply,
+                "The account is connected.",
+                connected=enveloped({"user_id": USER_ID}, twice=True),
+            ),
+            enqueue=_FOR_THIS_USER,
         ),
         **refusals(*_WALK_ERRORS, *ANY_BODY),
     },
 }
 CALLBACK: Documented = {
+    "operation_id": "callback",
     "tags": ["auth"],
     "summary": "Finish connecting an account by Flickr's redirect",
     "openapi_extra": {
@@ -106,21 +158,25 @@ CALLBACK: Documented = {
                 "in": "query",
                 "required": field.is_required(),
                 "description": field.description,
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_SECRET},
             }
             for name, field in CallbackQuery.model_fields.items()
         ]
     },
     "responses": {
-        200: ok(
-            replies.CallbackReply,
-            "The account is connected.",
-            connected=enveloped({"status": "ok", "user_id": USER_ID}, twice=True),
+        200: linked(
+            ok(
+                replies.CallbackReply,
+                "The account is connected.",
+                connected=enveloped({"status": "ok", "user_id": USER_ID}, twice=True),
+            ),
+            enqueue=_FOR_THIS_USER,
         ),
         **refusals(*_WALK_ERRORS),
     },
 }
 ENQUEUE: Documented = {
+    "operation_id": "enqueue",
     "tags": ["jobs"],
     "summary": "Enqueue a call",
     "status_code": 202,
@@ -172,7 +228,14 @@ ENQUEUE: Documented = {
         },
     ),
     "responses": {
-        202: ok(replies.EnqueueReply, "The job is stored and will end.", accepted=enveloped({"job_id": JOB_ID})),
+        202: linked(
+            ok(replies.EnqueueReply, "The job is stored and will end.", accepted=enveloped({"job_id": JOB_ID})),
+            status={
+                "operationId": "status",
+                "description": "How the job is.",
+                "requestBody": {"job_id": "$response.body#/data/job_id", "user_id": "$request.body#/user_id"},
+            },
+        ),
         **refusals(
             wrong(
                 "params.safety_level: must be 1, 2 or 3",
@@ -187,6 +250,7 @@ ENQUEUE: Documented = {
     },
 }
 STATUS: Documented = {
+    "operation_id": "status",
     "tags": ["jobs"],
     "summary": "Read a job",
     "openapi_extra": json_body(StatusBody, job={"job_id": JOB_ID, "user_id": USER_ID}),

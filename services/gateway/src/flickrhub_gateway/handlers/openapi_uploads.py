@@ -13,12 +13,14 @@ from flickrhub_gateway.handlers.documenting import (
     Documented,
     enveloped,
     json_body,
+    linked,
     ok,
     refusals,
     wrong,
 )
+from flickrhub_gateway.handlers.forms import MAX_SECRET
 from flickrhub_gateway.handlers.requests import PresignBody, UploadQuery
-from flickrhub_gateway.uploads import TRUNCATED, too_large
+from flickrhub_gateway.uploads import MAX_FILENAME, TRUNCATED, too_large
 from flickrhub_gateway.usecases.presign_upload import NO_URLS
 
 _UPLOADED = {
@@ -34,7 +36,14 @@ _PRESIGNED = {
     "method": "PUT",
     "expires_at": "2026-01-02T12:00:00.000Z",
 }
+_UPLOAD_IT = {
+    "operationId": "enqueue",
+    "description": "Upload it, for the same `user_id`.",
+    "requestBody": {"target": "upload", "params": {"photo_ref": "$response.body#/data/photo_ref"}},
+}
 _FILE = {"type": "string", "format": "binary"}
+_USER_ID = {"minLength": 1, "maxLength": MAX_SECRET}
+_FILENAME = {"maxLength": MAX_FILENAME}
 _FORM: dict[str, Any] = {
     "type": "object",
     "description": "A form with one file.",
@@ -42,6 +51,7 @@ _FORM: dict[str, Any] = {
     "properties": {
         "user_id": {
             "type": "string",
+            **_USER_ID,
             "description": "Whose photo it is, unless the query says so. Put it before the file.",
         },
         "photo": {
@@ -52,6 +62,7 @@ _FORM: dict[str, Any] = {
 }
 
 UPLOAD: Documented = {
+    "operation_id": "upload",
     "tags": ["uploads"],
     "summary": "Hand over a photo",
     "status_code": 201,
@@ -62,9 +73,9 @@ UPLOAD: Documented = {
                 "in": "query",
                 "required": False,
                 "description": field.description,
-                "schema": {"type": "string"},
+                "schema": {"type": "string", **limits},
             }
-            for name, field in UploadQuery.model_fields.items()
+            for (name, field), limits in zip(UploadQuery.model_fields.items(), (_USER_ID, _FILENAME), strict=True)
         ],
         "requestBody": {
             "required": True,
@@ -72,7 +83,7 @@ UPLOAD: Documented = {
         },
     },
     "responses": {
-        201: ok(replies.UploadReply, "The photo is stored.", received=enveloped(_UPLOADED)),
+        201: linked(ok(replies.UploadReply, "The photo is stored.", received=enveloped(_UPLOADED)), upload=_UPLOAD_IT),
         **refusals(
             wrong(f"photo: {TRUNCATED}"),
             errors.TokenNotFound(),
@@ -82,12 +93,16 @@ UPLOAD: Documented = {
     },
 }
 PRESIGN: Documented = {
+    "operation_id": "presign",
     "tags": ["uploads"],
     "summary": "Get a URL to put a photo to",
     "status_code": 201,
     "openapi_extra": json_body(PresignBody, photo={"user_id": USER_ID, "filename": "harbour.jpg"}),
     "responses": {
-        201: ok(replies.PresignReply, "Put the photo to `url`, then enqueue its job.", url=enveloped(_PRESIGNED)),
+        201: linked(
+            ok(replies.PresignReply, "Put the photo to `url`, then enqueue its job.", url=enveloped(_PRESIGNED)),
+            upload=_UPLOAD_IT,
+        ),
         **refusals(
             wrong("user_id: is required"), errors.TokenNotFound(), errors.Conflict(NO_URLS), *ANY_BODY, AUTH_AWAY
         ),

@@ -9,22 +9,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 class _Reply(BaseModel):
     request_id: UUID = Field(description="Of this request; a UUID sent as `X-Request-ID` is kept.")
-    error: None = None
+    error: None
 
 
 class Problem(BaseModel):
     """What went wrong."""
 
-    code: str = Field(description="`ERR_…`, stable.")
+    code: str = Field(description="`ERR_…`, stable.", pattern="^ERR_[A-Z_]+$")
     message: str = Field(description="One sentence.")
-    details: list[str] | None = Field(None, description="One sentence for each wrong field, `<field>: <what>`.")
+    details: list[str] = Field(
+        default_factory=list, description="One sentence for each wrong field, `<field>: <what>`."
+    )
 
 
 class Failed(BaseModel):
     """The envelope of every failure."""
 
-    request_id: UUID
-    data: None = None
+    request_id: UUID = Field(description="Of this request; a UUID sent as `X-Request-ID` is kept.")
+    data: None
     error: Problem
 
 
@@ -67,6 +69,21 @@ class CallbackReply(CalledBack, _Reply):
     data: CalledBack
 
 
+class Names(BaseModel):
+    """What this is, and where its documents are."""
+
+    name: Literal["FlickrHub"]
+    docs: str
+    openapi: str
+    health: str
+
+
+class RootReply(_Reply):
+    """What this is."""
+
+    data: Names
+
+
 class Accepted(BaseModel):
     """The accepted job."""
 
@@ -83,8 +100,8 @@ class Uploaded(BaseModel):
     """The photo that was received."""
 
     photo_ref: UUID = Field(description="Goes into the `params` of one upload or replacement of the same `user_id`.")
-    bytes: int
-    sha256: str = Field(description="Of the photo's bytes, in hex.")
+    bytes: int = Field(gt=0)
+    sha256: str = Field(description="Of the photo's bytes, in hex.", pattern="^[0-9a-f]{64}$")
     content_type: str = Field(description="What it is by its first bytes, whatever it was called.")
     expires_at: datetime = Field(description="Until then a job may use it.")
 
@@ -114,10 +131,10 @@ class Observability(BaseModel):
     """How the call went."""
 
     ok: Literal[True]
-    status: int = Field(description="Flickr's HTTP status.")
+    status: int = Field(description="Flickr's HTTP status.", ge=100, le=599)
     trace_id: UUID = Field(description="The W3C trace id of the enqueue request, written as a UUID.")
-    attempt: int = Field(description="Which attempt succeeded, from 1.")
-    duration_ms: int
+    attempt: int = Field(description="Which attempt succeeded, from 1.", ge=1)
+    duration_ms: int = Field(ge=0)
 
 
 class ReturnValue(BaseModel):

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictStr
 
+from flickrhub_gateway.handlers.forms import MAX_SECRET
 from flickrhub_gateway.uploads import MAX_FILENAME
-
-MAX_SECRET = 512
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=MAX_SECRET)]
 SecretText = Annotated[SecretStr, Field(strict=True, min_length=1, max_length=MAX_SECRET)]

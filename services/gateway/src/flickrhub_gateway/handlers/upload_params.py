@@ -15,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from flickrhub_common.addresses import MAX_URL_LENGTH
+from flickrhub_gateway.handlers import forms
+from flickrhub_gateway.handlers.forms import exactly_one, or_null
 from flickrhub_gateway.handlers.values import (
     MAX_ID_DIGITS,
     MAX_TAGS,
@@ -32,33 +33,33 @@ from flickrhub_gateway.uploads import InlinePhoto, filename_of_url
 
 SOURCES = ("photo_url", "photo_ref", "photo_base64")
 
-Flag = Annotated[str | None, PlainValidator(flag), WithJsonSchema({"enum": [0, 1, "0", "1", True, False]})]
-UpTo2 = Annotated[str | None, PlainValidator(number_up_to(2)), WithJsonSchema({"enum": [1, 2, "1", "2"]})]
-UpTo3 = Annotated[str | None, PlainValidator(number_up_to(3)), WithJsonSchema({"enum": [1, 2, 3, "1", "2", "3"]})]
-Tags = Annotated[
-    str | None,
-    PlainValidator(tags_text),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-PhotoId = Annotated[str, PlainValidator(photo_id), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
+Flag = Annotated[str | None, PlainValidator(flag), WithJsonSchema(forms.one_of([0, 1, "0", "1", True, False]))]
+UpTo2 = Annotated[str | None, PlainValidator(number_up_to(2)), WithJsonSchema(forms.one_of([1, 2, "1", "2"]))]
+UpTo3 = Annotated[str | None, PlainValidator(number_up_to(3)), WithJsonSchema(forms.one_of([1, 2, 3, "1", "2", "3"]))]
+Tags = Annotated[str | None, PlainValidator(tags_text), WithJsonSchema(or_null(forms.TAGS))]
+PhotoId = Annotated[str, PlainValidator(photo_id), WithJsonSchema(forms.PHOTO_ID)]
 Base64Photo = Annotated[
-    InlinePhoto | None, PlainValidator(inline_photo), WithJsonSchema({"type": "string", "contentEncoding": "base64"})
+    InlinePhoto | None,
+    PlainValidator(inline_photo),
+    WithJsonSchema(or_null({"type": "string", "contentEncoding": "base64"})),
 ]
 
 
 class PhotoParams(BaseModel):
     """Where the photo comes from (exactly one of three), and how Flickr takes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=exactly_one(SOURCES)
+    )
 
-    photo_url: StrictStr | None = Field(
+    photo_url: Annotated[StrictStr | None, WithJsonSchema(or_null(forms.CALLED_URL))] = Field(
         None,
-        description=f"The photo is fetched from here when the job runs: http or https, at most {MAX_URL_LENGTH} "
-        "characters, a public address.",
+        description="The photo is fetched from here when the job runs: http or https, without user name and password; "
+        "a literal address must be public.",
     )
-    photo_ref: Annotated[StrictStr, AfterValidator(upload_ref)] | None = Field(
-        None, description="A photo handed over before, by `POST /api/v1/uploads`, for the same `user_id`."
-    )
+    photo_ref: Annotated[
+        Annotated[StrictStr, AfterValidator(upload_ref)] | None, WithJsonSchema(or_null(forms.UUID))
+    ] = Field(None, description="A photo handed over before, by `POST /api/v1/uploads`, for the same `user_id`.")
     photo_base64: Base64Photo = Field(None, description="The photo itself in base64; the whole call has at most 1 MiB.")
     async_: Flag = Field(
         None, alias="async", description="1: Flickr processes it in the background; the job ends when it is there."
