@@ -266,10 +266,17 @@ async def test_a_wrong_question_for_a_status_is_refused(
             ["api_key: must be a string", "api_secret: must be a string"],
         ),
         ("start", {"api_key": "", "api_secret": "s"}, ["api_key: must have at least 1 character(s)"]),
-        ("start", {"api_key": "k" * 513, "api_secret": "s"}, ["api_key: must have at most 512 characters"]),
+        ("start", {"api_key": "k" * 257, "api_secret": "s"}, ["api_key: must have at most 256 characters"]),
+        ("start", {"api_key": "k", "api_secret": "s\n"}, ["api_secret: must not hold control characters"]),
+        ("start", {"api_key": "\u3000", "api_secret": "s"}, ["api_key: must not be blank"]),
         ("start", {"api_key": "k", "api_secret": "s", "x": 1}, ["x: isn't a field of this call"]),
         ("complete", {}, ["oauth_token: is required", "oauth_verifier: is required"]),
         ("complete", {"oauth_token": "t", "oauth_verifier": "v", "state": 1}, ["state: must be a string"]),
+        (
+            "complete",
+            {"oauth_token": "t" * 257, "oauth_verifier": "v" * 257, "state": "s" * 257},
+            [f"{name}: must have at most 256 characters" for name in ("oauth_token", "oauth_verifier", "state")],
+        ),
     ],
 )
 async def test_a_wrong_step_of_the_walk_is_refused_before_auth_is_asked(

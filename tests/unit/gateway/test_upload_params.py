@@ -60,7 +60,7 @@ async def _taken(http: httpx2.AsyncClient, around: Surroundings, params: Any, ta
         ({"is_public": 2}, f"params.is_public: {FLAG}"),
         ({"is_public": "yes"}, f"params.is_public: {FLAG}"),
         ({"is_friend": "true"}, f"params.is_friend: {FLAG}"),
-        ({"is_family": 1.0}, f"params.is_family: {FLAG}"),
+        ({"is_family": 1.5}, f"params.is_family: {FLAG}"),
         ({"is_family": []}, f"params.is_family: {FLAG}"),
         ({"async": -1}, f"params.async: {FLAG}"),
         ({"safety_level": 0}, "params.safety_level: must be 1, 2 or 3"),
@@ -136,7 +136,7 @@ async def test_a_wrong_source_is_named(
         ({}, "params.photo_id: is required"),
         *(
             ({"photo_id": wrong}, "params.photo_id: must be a photo's id: up to 20 digits")
-            for wrong in ("", "1a", " 1", "-1", -1, "1" * 21, "٣", True, None, 1.0, [1])
+            for wrong in ("", "1a", " 1", "-1", -1, "1" * 21, "٣", True, None, 1.5, 1e20, -1.0, [1])
         ),
         *(
             ({"photo_id": 1, name: 1}, f"params.{name}: isn't a parameter of replace")
@@ -208,7 +208,9 @@ async def test_all_values_reach_the_executor_as_text(http: httpx2.AsyncClient, a
     }
 
 
-@pytest.mark.parametrize(("photo_id", "text"), [(53483212345, "53483212345"), ("0" * 19 + "1", "0" * 19 + "1")])
+@pytest.mark.parametrize(
+    ("photo_id", "text"), [(53483212345, "53483212345"), (5.0, "5"), ("0" * 19 + "1", "0" * 19 + "1")]
+)
 async def test_a_replacement_has_its_id_as_text(
     http: httpx2.AsyncClient, around: Surroundings, photo_id: Any, text: str
 ) -> None:

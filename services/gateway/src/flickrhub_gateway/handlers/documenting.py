@@ -78,7 +78,7 @@ def ok(model: type[BaseModel], description: str, **examples: Any) -> Documented:
     """A successful reply with its examples."""
     named = {name: {"value": value} for name, value in examples.items()}
     content = {"application/json": {"examples": named}}
-    return {"model": model, "description": description, "headers": _headers(), "content": content}
+    return {"model": model, "description": description, "content": content}
 
 
 def refusals(*failures: HubError) -> dict[int | str, Documented]:

@@ -55,6 +55,15 @@ PHOTO_ID: Form = {
 }
 # Python's white space: wider than ECMAScript's \\s.
 _SPACE = r"\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+LONGEST_WALKED = 256
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+WALKED: Form = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_WALKED,
+    "pattern": f"^[^{_CONTROL}]*[^{_CONTROL}{_SPACE}][^{_CONTROL}]*$",
+}
+"""What goes through the OAuth walk: keys, tokens, verifiers."""
 _TAG = f'[^"]*[^"{_SPACE}][^"]*'
 TAGS: Form = {
     "anyOf": [

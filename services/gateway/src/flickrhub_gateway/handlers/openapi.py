@@ -22,7 +22,7 @@ from flickrhub_gateway.handlers.documenting import (
     wrong,
 )
 from flickrhub_gateway.handlers.enqueue_bodies import ReplaceBody, RestBody, UploadBody
-from flickrhub_gateway.handlers.forms import MAX_SECRET
+from flickrhub_gateway.handlers.forms import LONGEST_WALKED, WALKED
 from flickrhub_gateway.handlers.requests import CallbackQuery, CompleteBody, StartBody, StatusBody
 from flickrhub_gateway.usecases.claim_photo import IN_USE, NO_SUCH_UPLOAD
 
@@ -158,7 +158,9 @@ CALLBACK: Documented = {
                 "in": "query",
                 "required": field.is_required(),
                 "description": field.description,
-                "schema": {"type": "string", "minLength": 1, "maxLength": MAX_SECRET},
+                "schema": WALKED
+                if field.is_required()
+                else {"type": "string", "minLength": 1, "maxLength": LONGEST_WALKED},
             }
             for name, field in CallbackQuery.model_fields.items()
         ]

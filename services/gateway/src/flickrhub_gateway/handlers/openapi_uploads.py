@@ -44,8 +44,11 @@ _UPLOAD_IT = {
 _FILE = {"type": "string", "format": "binary"}
 _USER_ID = {"minLength": 1, "maxLength": MAX_SECRET}
 _FILENAME = {"maxLength": MAX_FILENAME}
+_AS_IT_IS = ("application/octet-stream", "image/*", "video/*")
+"""Any other type but a form's is taken so, too: what it is, its first bytes say."""
 _FORM: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "description": "A form with one file.",
     "required": ["photo"],
     "properties": {
@@ -79,7 +82,7 @@ UPLOAD: Documented = {
         ],
         "requestBody": {
             "required": True,
-            "content": {"multipart/form-data": {"schema": _FORM}, "*/*": {"schema": _FILE}},
+            "content": {"multipart/form-data": {"schema": _FORM}, **{name: {"schema": _FILE} for name in _AS_IT_IS}},
         },
     },
     "responses": {

@@ -2,13 +2,27 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictStr, WithJsonSchema
 
-from flickrhub_gateway.handlers.forms import MAX_SECRET
+from flickrhub_gateway.handlers.forms import LONGEST_WALKED, MAX_SECRET, WALKED
+from flickrhub_gateway.handlers.values import plain, plain_secret
 from flickrhub_gateway.uploads import MAX_FILENAME
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=MAX_SECRET)]
 SecretText = Annotated[SecretStr, Field(strict=True, min_length=1, max_length=MAX_SECRET)]
+Walked = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=LONGEST_WALKED),
+    AfterValidator(plain),
+    WithJsonSchema(WALKED),
+]
+WalkedSecret = Annotated[
+    SecretStr,
+    Field(strict=True, min_length=1, max_length=LONGEST_WALKED),
+    AfterValidator(plain_secret),
+    WithJsonSchema({**WALKED, "format": "password", "writeOnly": True}),
+]
+State = Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_WALKED)]
 Filename = Annotated[StrictStr, Field(max_length=MAX_FILENAME)]
 
 
@@ -42,16 +56,16 @@ class StatusBody(Body):
 class StartBody(Body):
     """The app that asks for access."""
 
-    api_key: Text = Field(description="The app's API key.")
-    api_secret: SecretText = Field(description="The app's secret.")
+    api_key: Walked = Field(description="The app's API key.")
+    api_secret: WalkedSecret = Field(description="The app's secret.")
 
 
 class CompleteBody(Body):
     """What the account's owner brought back from Flickr."""
 
-    oauth_token: Text = Field(description="From the start call.")
-    oauth_verifier: SecretText = Field(description="What Flickr shows, or sends to the callback URL.")
-    state: Text | None = Field(None, description="From the start call; if sent, it must match.")
+    oauth_token: Walked = Field(description="From the start call.")
+    oauth_verifier: WalkedSecret = Field(description="What Flickr shows, or sends to the callback URL.")
+    state: State | None = Field(None, description="From the start call; if sent, it must match.")
 
 
 class CallbackQuery(CompleteBody):

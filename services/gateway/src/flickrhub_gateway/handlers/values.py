@@ -3,9 +3,11 @@
 import base64
 import binascii
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic_core import PydanticCustomError
 
 from flickrhub_common.addresses import AddressPolicy, RefusedUrl, check_url
@@ -15,9 +17,26 @@ from flickrhub_gateway.uploads import InlinePhoto, inspect_inline
 MAX_TAGS = 74
 """Flickr takes 75, and the hub adds one."""
 MAX_ID_DIGITS = 20
+MAX_EXACT = 2**53
+"""Up to here every integer has a float of its own."""
 
 _OUR_TAG = "flickrhub:job="
 _TAG = re.compile(r'\s*(?:"([^"]*+)"|([^\s"]++))(?=\s|$)')
+
+
+def plain(value: str) -> str:
+    """A text that shows: not blank, no control characters (auth and Flickr take no other)."""
+    if not value.strip():
+        raise ValueError("must not be blank")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def plain_secret(value: SecretStr) -> SecretStr:
+    """The same of a secret."""
+    plain(value.get_secret_value())
+    return value
 
 
 def callable_url(url: str, policy: AddressPolicy) -> str:
@@ -33,9 +52,16 @@ def flag(value: Any) -> str | None:
     """0 or 1."""
     if value is None or (isinstance(value, str) and value in {"0", "1"}):
         return value
+    value = _integral(value)
     if not isinstance(value, int) or value not in {0, 1}:  # a bool is an int
         raise ValueError("must be 0, 1, true or false")
     return str(int(value))
+
+
+def _integral(value: Any) -> Any:
+    """1.0 is 1: JSON has one kind of numbers, and some writers put a point into each."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT
+    return int(value) if whole else value
 
 
 def number_up_to(most: int) -> Callable[[Any], str | None]:
@@ -46,6 +72,7 @@ def number_up_to(most: int) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         if value is None:
             return None
+        value = _integral(value)
         if isinstance(value, bool) or not isinstance(value, int | str) or str(value) not in digits:
             raise ValueError(phrase)
         return str(value)
@@ -55,6 +82,7 @@ def number_up_to(most: int) -> Callable[[Any], str | None]:
 
 def photo_id(value: Any) -> str:
     """The id of a photo at Flickr, as text."""
+    value = _integral(value)
     text = str(value) if isinstance(value, int | str) else ""  # "True" has no digits
     if not re.fullmatch(rf"[0-9]{{1,{MAX_ID_DIGITS}}}", text):
         raise ValueError(f"must be a photo's id: up to {MAX_ID_DIGITS} digits")
