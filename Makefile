@@ -12,7 +12,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	lock docs bench-upload chaos
+	lock docs bench-upload chaos fuzz
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ bench-upload: servers ## a photo of 200 MiB through gateway and executor, beside
 
 chaos: servers ## kill, silence and restart everything under load: nothing is lost (ARGS="--seed 7")
 	@.venv/bin/python -m tests.chaos $(ARGS)
+
+fuzz: servers ## requests made of the OpenAPI document, and every Hypothesis property at length (ARGS="--cases 10000")
+	@.venv/bin/python -m tests.fuzz $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/python -m ruff check .

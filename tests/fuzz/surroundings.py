@@ -1,6 +1,6 @@
-"""What positive cases need to be real: an account, tokens somebody approved, photos, a server on loopback to be called."""
+"""What positive cases need to be real: accounts, approved tokens, photos, a server on loopback to be called."""
 
-import re
+import base64
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,8 @@ class Surroundings:
     api_key: str
     api_secret: str
     user_ids: list[str]
-    called_url: str
+    called_url: str | None
+    """Where there is a server on loopback, if there will be one for as long as jobs run."""
     pending: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Of each OAuth token begun: where to approve it, and its state."""
     photo_refs: list[str] = field(default_factory=list)
@@ -39,12 +40,10 @@ class Surroundings:
 class _Answers(BaseHTTPRequestHandler):
     """Takes every callback, and has a photo at every address."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
-        import base64
-
+    def do_GET(self) -> None:
         self._answer(200, base64.b64decode(GIF))
 
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(204, b"")
 

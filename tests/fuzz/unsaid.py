@@ -13,13 +13,13 @@ UNSAID = {
     "an api_key Flickr doesn't know": r"ERR_INVALID_REQUEST: Flickr doesn't accept this api_key or api_secret\.$",
     "a photo_ref nobody was given": r"params\.photo_ref: (isn't|no longer|there is no)",
     "bytes that are no photo": r"(photo|params\.photo_base64): (is |must be base64)",
-    # JSON Schema knows neither the size of a value as JSON nor its depth, nor 1e22 from ten thousand trillions written out.
+    # JSON Schema knows neither the size of a value as JSON nor its depth, nor 1e22 from the same written out.
     "meta over 16 KiB": r"meta: must be at most 16 KiB as compact JSON$",
     "nesting beyond 32 levels": r"ERR_INVALID_REQUEST: The body is nested too deeply\.$",
     "an integer beyond 64 bits": r"ERR_INVALID_REQUEST: The body holds an integer beyond 64 bits\.$",
     # The pattern of a URL says http(s); which host may be called is addresses.py's to say.
     "a URL the hub mustn't call": r"(callback_url|params\.photo_url): ",
-    # Among the fields of a form as in the URL; once, or twice the same.
+    # It may be a field of the form or stand in the URL.
     "no user_id in the form nor in the URL": r"user_id: ",
     "the hub's own tag": r"params\.tags: (flickrhub:job= is the hub's|must be at most)",
     "what follows whsec_": r"callback_secret: what follows whsec_ must",
