@@ -10,6 +10,10 @@ from flickr_sim.world.models import Comment, Contact, Person, Photo, Photoset, R
 SEARCHES_KEPT = 128
 
 
+def _nobody_minds(_: Photo) -> None:
+    pass
+
+
 class World:
     """People and what they have. Nothing here knows of HTTP, formats or permissions of tokens."""
 
@@ -23,7 +27,7 @@ class World:
         self.pending: list[Ticket] = []
         self.ids_by_file: dict[tuple[str, str], list[str]] = {}
         """Uploaded photos by (owner, SHA-256), oldest first; deleted ones stay."""
-        self.on_delete: Callable[[Photo], None] = lambda _photo: None
+        self.on_delete: Callable[[Photo], None] = _nobody_minds
         self._last_photo_id = 0
         self._numbers = count(1)
         self._searches: dict[object, list[Photo]] = {}
