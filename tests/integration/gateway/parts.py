@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from yarl import URL
 
 from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobRetrying, Target
+from flickrhub_common.http_protocol import EnvelopedProtocol
 from flickrhub_common.mongo import Document, make_mongo
-from flickrhub_common.server import EnvelopedProtocol
 from flickrhub_gateway import wiring
 from flickrhub_gateway.settings import GatewaySettings
 from tests.support.flickrhub_client import FlickrHub

@@ -65,7 +65,7 @@ def _length(count: int) -> bytes:
         ([b"BREW / HTTP/1.1\r\nHost: hub\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
         ([b"GET /\xc3\xbc HTTP/1.1\r\nHost: hub\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
         ([b"GET /%zz%00 HTTP/1.1\r\nHost: hub\r\n\r\n"], 404, "ERR_NOT_FOUND"),
-        ([b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: hub\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
+        ([b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: hub\r\n\r\n"], 431, "ERR_HEADERS_TOO_LARGE"),
         ([b"OPTIONS * HTTP/1.1\r\nHost: hub\r\n\r\n"], 404, "ERR_NOT_FOUND"),
         ([b"nonsense\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
     ],

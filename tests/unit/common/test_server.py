@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from flickrhub_common import body_limit, errors
-from flickrhub_common.server import EnvelopedProtocol, make_app
+from flickrhub_common.http_protocol import EnvelopedProtocol
+from flickrhub_common.server import make_app
 from tests.support.waiting import eventually
 
 LARGE = 50 * 1024 * 1024

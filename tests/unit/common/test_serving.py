@@ -30,6 +30,10 @@ async def lifespan(app):
 app = make_app(title="t", description="t", lifespan=lifespan)
 app.include_router(health_router(lambda _: {}))
 
+@app.post("/echo")
+async def echo(request: Request):
+    return envelope(request, {"bytes": len(await request.body())})
+
 @app.get("/slow")
 async def slow(request: Request):
     print("begun", flush=True)
@@ -46,6 +50,7 @@ class Served:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.process = process
+        self.port = port
         self.http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, verify=NOBODY, trust_env=False)
 
     async def says(self, line: str) -> None:
@@ -59,6 +64,10 @@ class Served:
         except httpx2.TransportError:
             return False
 
+    async def errors(self) -> bytes:
+        assert self.process.stderr is not None
+        return await self.process.stderr.read()
+
     async def exit_code(self, *, within: float) -> int:
         return await asyncio.wait_for(self.process.wait(), within)
 
@@ -68,7 +77,10 @@ async def served(*, grace: float = 5.0) -> AsyncIterator[Served]:
     with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as found:
         port = found.sockets[0].getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, str(port), str(grace), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PROGRAM, str(port), str(grace)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     service = Served(process, port)
     try:
@@ -120,6 +132,42 @@ async def test_a_grace_time_of_less_than_a_second_is_one_too(grace: float) -> No
         service.process.send_signal(signal.SIGTERM)
         assert (await asking).status_code == 200
         assert await service.exit_code(within=5) == 0
+
+
+async def test_clients_that_are_in_the_middle_of_something_dont_hold_up_the_end() -> None:
+    async with served(grace=20) as service:
+        connections = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(4)]
+        for (_, writer), half in zip(
+            connections,
+            (
+                b"",
+                b"POST /slow HTTP/1.1\r\nX: ",
+                b"POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\n1",
+                b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
+            ),
+            strict=True,
+        ):
+            writer.write(half)
+            await writer.drain()
+        assert (await service.http.get("/health")).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.exit_code(within=10) == 0
+        replies = [await reader.read() for reader, _ in connections]
+        for _, writer in connections:
+            writer.close()
+        assert [reply[:13] for reply in replies] == [b"", *[b"HTTP/1.1 503 "] * 3]
+        assert b"Traceback" not in await service.errors()
+
+
+async def test_what_is_given_up_at_the_end_has_its_503_and_leaves_no_traceback() -> None:
+    async with served(grace=1) as service:
+        asking = asyncio.create_task(service.http.get("/slow", params={"seconds": 60}))
+        await service.says("begun")
+        service.process.send_signal(signal.SIGTERM)
+        reply = await asking
+        assert (reply.status_code, reply.json()["error"]["code"]) == (503, "ERR_UNAVAILABLE")
+        assert await service.exit_code(within=5) == 0
+        assert b"Traceback" not in await service.errors()
 
 
 async def test_an_impatient_operator_may_signal_twice() -> None:

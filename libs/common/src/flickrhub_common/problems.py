@@ -3,6 +3,7 @@
 import hmac
 import uuid
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -91,16 +93,16 @@ class RequestIds:
         await self._app(scope, receive, send_with_id)
 
 
-def unparsable() -> bytes:
-    """The whole HTTP reply to bytes that aren't HTTP, with the envelope."""
-    identifier = str(uuid.uuid4())
-    error = {"code": errors.InvalidRequest.code, "message": "This isn't valid HTTP."}
-    body = dump({"request_id": identifier, "data": None, "error": error}).encode()
-    head = (
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n{REQUEST_ID_HEADER}: {identifier}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
+def raw_reply(error: errors.HubError, scope: Scope | None) -> bytes:
+    """The whole HTTP reply, with the envelope, to what never reaches the app; ``scope`` as far as it has come."""
+    known = scope or {"headers": []}
+    identifier = known.get("request_id") or _given_id(known) or str(uuid.uuid4())
+    response = problem(Request({"type": "http", "request_id": identifier}), error)
+    response.headers.update({REQUEST_ID_HEADER: identifier, "Connection": "close"})
+    complete(response.headers)
+    lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()]
+    lines += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join([*lines, b"", bytes(response.body)])
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -119,6 +121,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.HubError, _on_hub_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_crash)
 
 
@@ -149,6 +152,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
     response = problem(request, kind())
     response.headers.update({k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
     return response
+
+
+async def _on_gone(request: Request, _: Exception) -> Response:
+    return problem(request, errors.InvalidRequest("The body ended before its end."))
 
 
 async def _on_crash(request: Request, error: Exception) -> Response:

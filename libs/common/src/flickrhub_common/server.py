@@ -1,24 +1,28 @@
 """Runs a service: one ASGI app, one process, a designed stop."""
 
+import asyncio
 import math
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from opentelemetry.trace import TracerProvider
 from starlette.middleware import Middleware
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flickrhub_common import problems
+from flickrhub_common import errors, problems
 from flickrhub_common.allocation import keep_freed_memory
 from flickrhub_common.body_limit import BodyLimit
+from flickrhub_common.http_protocol import ConnectionLimits, protocol
 from flickrhub_common.settings import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
+IDLE_SECONDS = 75
+"""Longer than our clients keep an idle connection: none is closed under a request."""
 UNTRACED = frozenset({"/health", "/health/ready"})
 
 
@@ -58,14 +62,17 @@ def make_app(
         },
     )
     app.add_middleware(BodyLimit, most=max_body_bytes, larger=larger_bodies or {})
+    app.add_middleware(_AnsweredWhenStopped)
     for one in middleware:
         app.add_middleware(one.cls, *one.args, **one.kwargs)
     problems.install(app)
     return app
 
 
-def serve(app: FastAPI, settings: Settings) -> None:
+def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozenset()) -> None:
     """Serve until SIGTERM or SIGINT, then stop within the grace time and return normally (exit code 0).
+
+    ``own_pace`` are the paths that see to it themselves that a body comes in good time.
 
     Uvicorn raises the signal it caught once more after it has stopped, which would turn a designed stop into death by
     signal; so the signal's own disposition is made harmless first.
@@ -73,26 +80,48 @@ def serve(app: FastAPI, settings: Settings) -> None:
     keep_freed_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    limits = ConnectionLimits(
+        connections=settings.max_connections,
+        head_seconds=settings.request_header_seconds,
+        body_seconds=settings.request_body_seconds,
+        own_pace=own_pace,
+        idle_seconds=IDLE_SECONDS,
+    )
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=EnvelopedProtocol,
+        http=protocol(limits),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
-        timeout_keep_alive=75,  # longer than our clients keep an idle connection: none is closed under a request
+        timeout_keep_alive=IDLE_SECONDS,
     )
     uvicorn.Server(config).run()
 
 
-class EnvelopedProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP, but what it can't even parse gets the envelope too."""
+class _AnsweredWhenStopped:
+    """ASGI middleware: a request whose time is over because the service stops has its 503, not a crash."""
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that aren't HTTP, and close."""
-        self.transport.write(problems.unparsable())
-        self.transport.close()
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:  # nobody else cancels a request; its task ends here in any case
+            if not started:
+                await problems.problem(Request(scope), errors.Unavailable("service"))(scope, receive, send)

@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="Base URL of an OTLP/HTTP collector. Traces are exported only when it is set."
     )
+    request_header_seconds: float = Field(
+        10, gt=0, le=300, description="How long the head of a request may take to come, in seconds; then 408."
+    )
+    request_body_seconds: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="How long the body of a request, unless it is a photo, may take to come, in seconds; then 408.",
+    )
+    max_connections: int = Field(
+        800, ge=1, description="How many connections one process has open; beyond that idle ones are closed, or 503."
+    )
     shutdown_grace_seconds: float = Field(
         20,
         gt=0,

@@ -7,6 +7,7 @@ from flickrhub_common.server import serve
 from flickrhub_common.settings import load
 from flickrhub_common.telemetry import make_tracer_provider
 from flickrhub_gateway import wiring
+from flickrhub_gateway.handlers.uploads import UPLOADS_PATH
 from flickrhub_gateway.settings import GatewaySettings
 
 
@@ -22,4 +23,4 @@ def run() -> None:
     """Serve until told to stop."""
     settings = load(GatewaySettings)
     logs.configure(settings, service=wiring.SERVICE)
-    serve(build(settings), settings)
+    serve(build(settings), settings, own_pace=frozenset({UPLOADS_PATH}))
