@@ -1,21 +1,31 @@
 """Auth's internal HTTP API, over the real app with fakes behind it."""
 
+import hmac
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from flickrhub_auth.errors import TokenUnreadable
 from flickrhub_auth.handlers.http import internal_router
+from flickrhub_auth.settings import AuthSettings
+from flickrhub_auth.wiring import build_app
+from flickrhub_common import problems
 from flickrhub_common.errors import Unavailable, UpstreamFailed
 from flickrhub_common.server import make_app
 from tests.unit.auth.fakes import VERIFIER, World
 
 TOKEN = "0123456789abcdef-internal"
+NEEDED = {
+    "mongo_url": "mongodb://127.0.0.1",
+    "internal_api_token": TOKEN,
+    "encryption_keys": "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+}
 PAIR = {"api_key": "key-1", "api_secret": "hunter2-secret"}
 
 
@@ -72,6 +82,76 @@ async def test_the_whole_walk(client: httpx2.AsyncClient) -> None:
         "user_id", "api_key", "api_secret", "oauth_token", "oauth_token_secret", "fingerprint", "perms", "nsid",
     }  # fmt: skip
     assert (lent["api_key"], lent["api_secret"]) == (PAIR["api_key"], PAIR["api_secret"])
+
+
+def _routes(routes: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Method and path of every route, those of included routers too."""
+    for route in routes:
+        if hasattr(route, "original_router"):
+            yield from _routes(route.original_router.routes)
+        else:
+            yield from ((method, route.path) for method in route.methods)
+
+
+async def _open_to_strangers(app: FastAPI) -> set[str]:
+    """The paths that answer anything but 401 without the credential."""
+    app.state.checks = {}
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://auth") as client:
+        return {
+            path
+            for method, path in _routes(app.routes)
+            if (await client.request(method, path.replace("{user_id}", "user-1"), json={})).status_code != 401
+        }
+
+
+async def test_every_route_but_health_is_guarded() -> None:
+    app = build_app(AuthSettings.model_validate(NEEDED))
+    assert {"/internal/v1/oauth/start", "/internal/v1/connections/{user_id}/lend"} <= {
+        p for _, p in _routes(app.routes)
+    }
+    assert await _open_to_strangers(app) == {"/health", "/health/ready"}
+
+
+async def test_a_route_without_its_guard_would_be_noticed() -> None:
+    app, forgotten = FastAPI(openapi_url=None, docs_url=None, redoc_url=None), APIRouter()
+    forgotten.get("/internal/v1/forgotten")(lambda: None)
+    app.include_router(forgotten)
+    assert await _open_to_strangers(app) == {"/internal/v1/forgotten"}
+
+
+async def test_a_missing_credential_and_a_wrong_one_get_the_same_answer(client: httpx2.AsyncClient) -> None:
+    del client.headers["authorization"]
+    same = {"X-Request-ID": str(uuid.uuid4())}
+    wrong = [{}, *({"Authorization": value} for value in ("Bearer", "Bearer x", f"Bearer {TOKEN[:-1]}", "\u00fc" * 40))]
+    replies = [
+        await client.get(
+            "/connections/user-1", headers=[(k.encode(), v.encode("latin-1")) for k, v in (one | same).items()]
+        )
+        for one in wrong
+    ]
+    assert {reply.status_code for reply in replies} == {401}
+    assert len({(reply.content, tuple(sorted(reply.headers.items()))) for reply in replies}) == 1
+
+
+async def test_the_credential_is_compared_in_constant_time(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[object, object]] = []
+
+    def compare(given: bytes, expected: bytes) -> bool:
+        compared.append((given, expected))
+        return hmac.compare_digest(given, expected)
+
+    monkeypatch.setattr(problems, "hmac", SimpleNamespace(compare_digest=compare))
+    await client.get("/connections/user-1", headers={"Authorization": "Bearer x"})
+    assert compared == [(b"Bearer x", f"Bearer {TOKEN}".encode())]
+
+
+async def test_two_credentials_are_none(client: httpx2.AsyncClient) -> None:
+    headers = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer x")]
+    del client.headers["authorization"]
+    error_of(await client.get("/connections/user-1", headers=headers), 401, "ERR_UNAUTHORIZED")
 
 
 @pytest.mark.parametrize("credential", ["", "Bearer ", "Bearer wrong", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x"])

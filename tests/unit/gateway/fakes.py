@@ -10,12 +10,14 @@ from typing import Any
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 
-from flickrhub_common.addresses import AddressPolicy
+from flickrhub_common.addresses import AddressPolicy, IpNetwork
 from flickrhub_common.contracts import Target
 from flickrhub_common.errors import HubError, Unavailable
 from flickrhub_common.sealing import KeyRing
 from flickrhub_common.testing import FakeClock, FakePhotoStore
+from flickrhub_gateway.adapters.request_counts import OwnCounts
 from flickrhub_gateway.models import (
+    OPEN,
     AddressPolicies,
     Authorisation,
     Job,
@@ -28,6 +30,8 @@ from flickrhub_gateway.models import (
 )
 from flickrhub_gateway.uploads import Received, Upload, UploadState
 from flickrhub_gateway.usecases import UseCases
+from flickrhub_gateway.usecases.admit_request import AdmitRequest
+from flickrhub_gateway.usecases.bound_pending import BoundPending
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
@@ -87,6 +91,7 @@ class FakeJobs:
     away: bool = False
     kept: dict[str, Kept] = field(default_factory=dict)
     marked: list[list[str]] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
 
     def _answer(self) -> None:
         if self.away:
@@ -152,6 +157,12 @@ class FakeJobs:
         for kept in found:
             kept.claimed_until = now + timedelta(seconds=30)
         return [kept.job for kept in found]
+
+    async def count_open(self, user_id: str, *, most: int) -> int:
+        self._answer()
+        self.counted.append(user_id)
+        found = [kept for kept in self.kept.values() if kept.job.user_id == user_id and kept.state in OPEN]
+        return min(len(found), most)
 
     async def postpone(self, job_ids: Collection[str], *, until: datetime) -> None:
         self._answer()
@@ -297,15 +308,24 @@ class Surroundings:
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     photo_policy: AddressPolicy = field(default_factory=AddressPolicy)
     least_speed: int = 16384
+    per_user: int = 0
+    per_address: int = 0
+    trusted_proxies: Sequence[IpNetwork] = ()
+    most_pending: int = 1000
 
     def use_cases(self) -> UseCases:
         """The gateway's use cases among these fakes."""
         check = CheckConnection(self.auth, self.clock, remember=timedelta(seconds=60))
         uploads, store, clock = self.uploads, self.store, self.clock
+        own = OwnCounts(NOON.timestamp)
         return UseCases(
+            admit_request=AdmitRequest(
+                own, own, per_user=self.per_user, per_address=self.per_address, now=NOON.timestamp
+            ),
             connect_account=ConnectAccount(self.auth, patience=0.05),
             enqueue_job=EnqueueJob(
                 check_connection=check,
+                bound_pending=BoundPending(self.jobs, self.clock, most=self.most_pending),
                 claim_photo=self._claim_photo(),
                 jobs=self.jobs,
                 publisher=self.publisher,
@@ -323,6 +343,7 @@ class Surroundings:
             check_connection=check,
             address_policies=AddressPolicies(self.policy, self.photo_policy),
             least_speed=self.least_speed,
+            trusted_proxies=self.trusted_proxies,
         )
 
     def record_job_event(self, retention: Retention | None = None) -> RecordJobEvent:

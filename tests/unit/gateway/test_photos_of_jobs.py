@@ -14,7 +14,7 @@ from flickrhub_common.contracts import Failure, JobCompleted, JobFailed, JobRepl
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.photo_formats import MAX_VIDEO_BYTES
 from flickrhub_common.testing import FakePhotoStore
-from flickrhub_gateway.models import State
+from flickrhub_gateway.models import Job, State
 from flickrhub_gateway.uploads import Upload, UploadState
 from tests.support.photographs import jpeg
 from tests.unit.gateway.fakes import LIFETIME, NOON, STRANGER, USER, Surroundings, a_job
@@ -167,12 +167,16 @@ async def test_without_mongo_a_claim_is_a_503(http: httpx2.AsyncClient, around: 
     assert (await _enqueue(http)).status_code == 503
 
 
-async def test_a_photo_in_the_call_without_its_job_goes_soon(http: httpx2.AsyncClient, around: Surroundings) -> None:
+async def test_a_photo_in_the_call_without_its_job_goes_soon(
+    http: httpx2.AsyncClient, around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Job) -> None:
+        raise Unavailable("mongo")
+
     params = {"photo_base64": base64.b64encode(jpeg().data).decode()}
-    around.jobs.away = True
+    monkeypatch.setattr(around.jobs, "add", away)
     reply = await http.post(REST, json={"user_id": USER, "target": "upload", "params": params})
     assert reply.status_code == 503
-    around.jobs.away = False
     around.clock.advance(5 * MINUTE)
     assert await around.sweep_uploads()() == 1
     assert not around.refs()

@@ -36,6 +36,7 @@ def make_app(
     tracer_provider: TracerProvider | None = None,
     untraced: frozenset[str] = UNTRACED,
     middleware: Iterable[Middleware] = (),
+    described: bool = True,
 ) -> FastAPI:
     """An app with the hub's envelope, request ids and body limit; the lifespan opens and closes everything.
 
@@ -43,7 +44,7 @@ def make_app(
     Every request has a span of ``tracer_provider`` (the process's, if none is given), except for the paths ``untraced``
     names: probes, and paths whose query carries a secret, since a span holds the query. ``middleware``, innermost
     first, stands before the body limit; its replies have their ids and headers too. The framework's own docs pages are
-    off: they load scripts from elsewhere.
+    off: they load scripts from elsewhere. ``described`` says whether ``/openapi.json`` is served.
     """
     app = FastAPI(
         title=title,
@@ -51,6 +52,7 @@ def make_app(
         version="0.1.0",
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url="/openapi.json" if described else None,
         docs_url=None,
         redoc_url=None,
         telemetry={

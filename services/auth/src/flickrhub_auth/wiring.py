@@ -60,6 +60,7 @@ def build_app(settings: AuthSettings, *, tracer_provider: TracerProvider | None 
         description="Internal: connects Flickr accounts and lends tokens.",
         lifespan=lifespan,
         tracer_provider=tracer_provider,
+        described=False,
     )
     app.include_router(internal_router(settings.internal_api_token.get_secret_value()))
     app.include_router(health_router(_checks))

@@ -32,3 +32,15 @@ def passed_on(
         return errors.RateLimited(message, details=details, retry_after=retry_after or 2)
     kind = _PASSED_ON.get(code)
     return kind(message, details=details, retry_after=retry_after) if kind else HubError()
+
+
+class TooManyPending(HubError):
+    """This user has as many jobs waiting as it may have."""
+
+    status, code, retryable = 503, errors.Unavailable.code, True
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"This user_id has {most} jobs waiting, the most it may have; try again when some have ended.",
+            retry_after=10,
+        )

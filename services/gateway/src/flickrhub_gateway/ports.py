@@ -1,10 +1,11 @@
 """What the use cases need from outside."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from flickrhub_common.contracts import JobRequested
+from flickrhub_gateway.limits import Bucket, Standing
 from flickrhub_gateway.models import Authorisation, Job, JobChange, JobReport, State
 from flickrhub_gateway.uploads import Received, Upload
 
@@ -34,6 +35,10 @@ class Jobs(Protocol):
 
     async def claim_unpublished(self, *, created_before: datetime, now: datetime, limit: int) -> list[Job]:
         """Take, oldest first, jobs that the broker never confirmed, for a while in which no other sweeper gets them."""
+        ...
+
+    async def count_open(self, user_id: str, *, most: int) -> int:
+        """How many of a user's jobs haven't ended; it counts no further than ``most``."""
         ...
 
     async def postpone(self, job_ids: Collection[str], *, until: datetime) -> None:
@@ -123,4 +128,12 @@ class Uploads(Protocol):
 
     async def remove(self, ref: str) -> None:
         """Forget a record; harmless when there is none."""
+        ...
+
+
+class RequestCounts(Protocol):
+    """Where requests are counted."""
+
+    async def take(self, buckets: Sequence[Bucket]) -> Standing:
+        """Count one request in all these buckets, or in none if one has no room. May raise Unavailable."""
         ...

@@ -4,6 +4,7 @@ import re
 
 from pydantic import Field, field_validator
 
+from flickrhub_common.addresses import AddressPolicy, IpNetwork
 from flickrhub_common.settings import (
     CallbackTargetSettings,
     InternalSettings,
@@ -60,11 +61,36 @@ class GatewaySettings(
     upload_min_bytes_per_second: int = Field(
         16384, ge=1, description="Slowest average at which a photo may come in, after 10 s of grace."
     )
+    rate_limit_user_per_minute: int = Field(
+        6000, ge=0, description="Requests a minute for one user_id, over all gateways; then 429. 0 is no limit."
+    )
+    rate_limit_address_per_minute: int = Field(
+        12000,
+        ge=0,
+        description="Requests a minute from one client address, over all gateways; then 429. 0 is no limit.",
+    )
+    trusted_proxy_cidrs: str = Field(
+        "",
+        description="Comma-separated networks of proxies whose `X-Forwarded-For` is believed; without it none is.",
+    )
+    max_pending_jobs: int = Field(
+        100_000, ge=0, description="Jobs of one user_id that haven't ended; then 503. 0 is no limit."
+    )
     cors_origins: str = Field(
         "",
         description="Comma-separated origins whose web pages may call the API (`https://app.example.com`), or `*`; "
         "without it none may.",
     )
+
+    @field_validator("trusted_proxy_cidrs")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        AddressPolicy.parse(value)
+        return value
+
+    def trusted_proxies(self) -> tuple[IpNetwork, ...]:
+        """The networks of proxies that are believed."""
+        return AddressPolicy.parse(self.trusted_proxy_cidrs).allowed
 
     @field_validator("cors_origins")
     @classmethod

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -27,12 +28,16 @@ from flickrhub_common.server import UNTRACED, Lifespan, make_app
 from flickrhub_common.settings import GRIDFS
 from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
 from flickrhub_gateway.adapters.jobs import MongoJobs
+from flickrhub_gateway.adapters.request_counts import OwnCounts, RedisCounts
 from flickrhub_gateway.adapters.uploads import MongoUploads
 from flickrhub_gateway.handlers import documenting, http, queue, timer, uploads
 from flickrhub_gateway.handlers.cors import Cors
+from flickrhub_gateway.handlers.request_limits import RequestLimits
 from flickrhub_gateway.models import AddressPolicies, Retention
 from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_gateway.usecases import UseCases
+from flickrhub_gateway.usecases.admit_request import AdmitRequest
+from flickrhub_gateway.usecases.bound_pending import BoundPending
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
@@ -95,7 +100,10 @@ def make_gateway_app(
         tracer_provider=tracer_provider,
         larger_bodies={uploads.UPLOADS_PATH: uploads.MAX_UPLOAD_BYTES},
         untraced=UNTRACED | {http.CALLBACK_PATH},  # its query holds the verifier
-        middleware=[Middleware(Cors, origins)] if origins else [],
+        middleware=[
+            Middleware(RequestLimits, frozenset({*http.USER_PATHS, *uploads.USER_PATHS})),
+            *([Middleware(Cors, origins)] if origins else []),
+        ],
     )
 
     def checks(request: Request) -> Mapping[str, Check]:
@@ -141,7 +149,8 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         )
         published = MarkPublished(stores.jobs, clock)
         publisher = _publisher(settings, messaging, published)
-        use = _use_cases(settings, stores, auth=auth, publisher=publisher)
+        admit = _admit(settings, await _open_counts(stack, settings))
+        use = _use_cases(settings, stores, auth=auth, publisher=publisher, admit=admit)
 
         queue.subscribe(messaging, use)
         stack.push_async_callback(_ignoring_outage(published.flush))
@@ -171,6 +180,22 @@ async def _open_auth(stack: AsyncExitStack, settings: GatewaySettings) -> HttpAu
     client = make_http_client(timeout_seconds=LOOKUP_SECONDS, base_url=settings.auth_url)
     await stack.enter_async_context(client)
     return HttpAuth(client, token=settings.internal_api_token.get_secret_value())
+
+
+async def _open_counts(stack: AsyncExitStack, settings: GatewaySettings) -> RedisCounts:
+    redis = make_redis(settings)
+    stack.push_async_callback(redis.aclose)
+    return RedisCounts(redis)
+
+
+def _admit(settings: GatewaySettings, counts: RedisCounts) -> AdmitRequest:
+    return AdmitRequest(
+        counts,
+        OwnCounts(time.monotonic),
+        per_user=settings.rate_limit_user_per_minute,
+        per_address=settings.rate_limit_address_per_minute,
+        now=time.monotonic,
+    )
 
 
 def _in_turn(*checks: Check) -> Check:
@@ -210,7 +235,9 @@ def _sweep_uploads(settings: GatewaySettings, stores: _Stores) -> SweepUploads:
     )
 
 
-def _use_cases(settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, publisher: PublishJobs) -> UseCases:
+def _use_cases(
+    settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, publisher: PublishJobs, admit: AdmitRequest
+) -> UseCases:
     clock, lifetime = SystemClock(), timedelta(hours=settings.upload_ttl_hours)
     jobs, uploads, photos = stores.jobs, stores.uploads, stores.photos
     check = CheckConnection(auth, clock, remember=timedelta(seconds=settings.connection_cache_seconds))
@@ -218,9 +245,11 @@ def _use_cases(settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, pu
     claim_photo = ClaimPhoto(uploads=uploads, jobs=jobs, store=photos, clock=clock, lifetime=lifetime)
     settle = SettlePhotos(uploads=uploads, discard=_discard(stores), clock=clock, lifetime=lifetime)
     return UseCases(
+        admit_request=admit,
         connect_account=ConnectAccount(auth),
         enqueue_job=EnqueueJob(
             check_connection=check,
+            bound_pending=BoundPending(jobs, clock, most=settings.max_pending_jobs),
             claim_photo=claim_photo,
             jobs=jobs,
             publisher=publisher,
@@ -238,6 +267,7 @@ def _use_cases(settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, pu
         check_connection=check,
         address_policies=AddressPolicies(settings.address_policy(), settings.photo_address_policy()),
         least_speed=settings.upload_min_bytes_per_second,
+        trusted_proxies=settings.trusted_proxies(),
     )
 
 

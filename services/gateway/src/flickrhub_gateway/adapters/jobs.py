@@ -12,7 +12,7 @@ from typing import Any
 from flickrhub_common.contracts import Callback, Failure, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import Database, Document, mongo_errors
-from flickrhub_gateway.models import Job, JobChange, JobReport, Result, Run, State, sources_of
+from flickrhub_gateway.models import OPEN, Job, JobChange, JobReport, Result, Run, State, sources_of
 
 COLLECTION = "jobs"
 CLAIM = timedelta(seconds=30)
@@ -22,6 +22,8 @@ _UNPUBLISHED: Document = {"published_at": None, "state": State.QUEUED.value}
 """What the sweeper looks for. A job that has moved on was published, marked or not."""
 _OF_ONE_RUN = ("result", "failure", "finished_at", "expires_at", "retry_reason", "next_attempt_at")
 """What a job has by its present run; a replay begins without."""
+_OPEN: Document = {"state": {"$in": sorted(OPEN)}}
+_OPEN_INDEX = "open_jobs"
 _REPORTED = dict.fromkeys(("target", "state", "attempts", "trace_id", "result", "failure"), 1)
 
 
@@ -38,6 +40,9 @@ class MongoJobs:
             await self._jobs.create_index([("user_id", 1), ("created_at", 1)])
             await self._jobs.create_index("created_at", name="unpublished", partialFilterExpression=_UNPUBLISHED)
             await self._jobs.create_index("expires_at", expireAfterSeconds=0)
+            await self._jobs.create_index(
+                [("user_id", 1), ("state", 1)], name=_OPEN_INDEX, partialFilterExpression=_OPEN
+            )
         self._indexed = True
 
     async def check_indexes(self) -> None:
@@ -91,6 +96,11 @@ class MongoJobs:
             await self._jobs.update_many({**free, **ids}, {"$set": claim})
             claimed = self._jobs.find({**ids, "claimed_by": claim["claimed_by"]}).sort("created_at", 1)
             return [_job(found) async for found in claimed]
+
+    async def count_open(self, user_id: str, *, most: int) -> int:
+        """How many of a user's jobs haven't ended, from the index alone; it counts no further than ``most``."""
+        with mongo_errors():
+            return await self._jobs.count_documents({"user_id": user_id, **_OPEN}, limit=most)
 
     async def postpone(self, job_ids: Collection[str], *, until: datetime) -> None:
         """Give claimed jobs back to the sweeps after this moment."""

@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from flickrhub_common.errors import InvalidRequest, UnsupportedMediaType
 from flickrhub_common.json_text import parse_request
+from flickrhub_gateway.handlers.request_limits import admit
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,7 +29,9 @@ _PHRASES = {
 
 
 async def json_body(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises UnsupportedMediaType, InvalidRequest or PayloadTooLarge."""
+    """The body as a JSON object, its user counted. Raises UnsupportedMediaType, InvalidRequest, PayloadTooLarge or
+    RateLimited.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
@@ -36,7 +39,9 @@ async def json_body(request: Request) -> dict[str, Any]:
         body = await request.body()
     except ClientDisconnect as error:
         raise InvalidRequest("The body ended before its end.") from error
-    return parse_request(body)
+    given = parse_request(body)
+    await admit(request, given.get("user_id"))
+    return given
 
 
 def checked(model: type[M], value: dict[str, Any], context: object = None) -> M:

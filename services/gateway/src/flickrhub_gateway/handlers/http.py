@@ -17,6 +17,10 @@ from flickrhub_gateway.models import JobReport, returnvalue_of
 from flickrhub_gateway.usecases import UseCases
 
 CALLBACK_PATH = "/api/v1/auth/callback"
+ENQUEUE_PATH = "/api/v1/flickr/rest"
+STATUS_PATH = "/api/v1/flickr/jobs/status"
+USER_PATHS = (ENQUEUE_PATH, STATUS_PATH)
+"""Whose body names a user."""
 
 router = APIRouter()
 
@@ -61,7 +65,7 @@ async def _complete(request: Request, walk: CompleteBody) -> str:
     )
 
 
-@router.post("/api/v1/flickr/rest", **docs.ENQUEUE)
+@router.post(ENQUEUE_PATH, **docs.ENQUEUE)
 async def enqueue(request: Request) -> Response:
     """Accept a call of Flickr's API as a job; 202 means that it will end."""
     use = _use(request)
@@ -70,7 +74,7 @@ async def enqueue(request: Request) -> Response:
     return envelope(request, {"job_id": await use.enqueue_job(body.job())}, status=202)
 
 
-@router.post("/api/v1/flickr/jobs/status", **docs.STATUS)
+@router.post(STATUS_PATH, **docs.STATUS)
 async def status(request: Request) -> Response:
     """Tell how a job is, and what came of it."""
     body = checked(StatusBody, await json_body(request))

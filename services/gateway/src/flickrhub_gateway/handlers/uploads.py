@@ -11,12 +11,17 @@ from flickrhub_common.photo_formats import MAX_VIDEO_BYTES
 from flickrhub_common.problems import envelope
 from flickrhub_gateway.handlers import openapi_uploads as docs
 from flickrhub_gateway.handlers.bodies import checked, json_body
+from flickrhub_gateway.handlers.request_limits import admit, counted
 from flickrhub_gateway.handlers.requests import PresignBody, UploadQuery
 from flickrhub_gateway.handlers.upload_body import MAX_AROUND, arriving
 from flickrhub_gateway.usecases import UseCases
 
 UPLOADS_PATH = "/api/v1/uploads"
 MAX_UPLOAD_BYTES = MAX_VIDEO_BYTES + MAX_AROUND
+
+PRESIGN_PATH = f"{UPLOADS_PATH}/presign"
+USER_PATHS = (UPLOADS_PATH, PRESIGN_PATH)
+"""Whose query or body names a user."""
 
 router = APIRouter()
 
@@ -29,7 +34,9 @@ def _use(request: Request) -> UseCases:
 async def upload(request: Request) -> Response:
     """Take a photo or video, as `multipart/form-data` or as it is, for a job that will name its `photo_ref`."""
     use, query = _use(request), checked(UploadQuery, dict(request.query_params))
-    async with aclosing(arriving(request, filename=query.filename, least_speed=use.least_speed)) as body:
+    await admit(request, query.user_id)
+    pieces = arriving(request, filename=query.filename, least_speed=use.least_speed)
+    async with aclosing(counted(request, pieces)) as body:
         received = await use.receive_upload(body, user_id=query.user_id)
     data = {
         "photo_ref": received.ref,
@@ -41,7 +48,7 @@ async def upload(request: Request) -> Response:
     return envelope(request, data, status=201)
 
 
-@router.post(f"{UPLOADS_PATH}/presign", **docs.PRESIGN)
+@router.post(PRESIGN_PATH, **docs.PRESIGN)
 async def presign(request: Request) -> Response:
     """Give a URL of the photo store to which a photo can be put, past the hub."""
     body = checked(PresignBody, await json_body(request))

@@ -1,8 +1,11 @@
 """Where the gateway decides."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flickrhub_common.addresses import IpNetwork
 from flickrhub_gateway.models import AddressPolicies
+from flickrhub_gateway.usecases.admit_request import AdmitRequest
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 from flickrhub_gateway.usecases.connect_account import ConnectAccount
 from flickrhub_gateway.usecases.enqueue_job import EnqueueJob
@@ -14,8 +17,9 @@ from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
-    """Everything a handler may call, and what it goes by: address policies, and bytes a second of a body at least."""
+    """Everything a handler may call, and what it goes by: address policies, a body's least speed, known proxies."""
 
+    admit_request: AdmitRequest
     connect_account: ConnectAccount
     enqueue_job: EnqueueJob
     receive_upload: ReceiveUpload
@@ -25,3 +29,4 @@ class UseCases:
     check_connection: CheckConnection
     address_policies: AddressPolicies
     least_speed: int
+    trusted_proxies: Sequence[IpNetwork]

@@ -15,6 +15,7 @@ from flickrhub_common.sealing import KeyRing
 from flickrhub_common.telemetry import trace_headers, trace_uuid
 from flickrhub_gateway.models import Job, NewJob, is_uuid
 from flickrhub_gateway.ports import Jobs, Publisher
+from flickrhub_gateway.usecases.bound_pending import BoundPending
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
 
@@ -32,6 +33,7 @@ class EnqueueJob:
         self,
         *,
         check_connection: CheckConnection,
+        bound_pending: BoundPending,
         claim_photo: ClaimPhoto,
         jobs: Jobs,
         publisher: Publisher,
@@ -39,6 +41,7 @@ class EnqueueJob:
         clock: Clock,
     ) -> None:
         self._check_connection = check_connection
+        self._bound_pending = bound_pending
         self._claim_photo = claim_photo
         self._jobs = jobs
         self._publisher = publisher
@@ -48,8 +51,9 @@ class EnqueueJob:
     async def __call__(self, new: NewJob) -> str:
         """The id of the accepted job.
 
-        Raises TokenNotFound for a user without a connection, InvalidRequest or Conflict for a photo it can't have, and
-        Unavailable, within 3 s, when auth, Mongo or the photo store is away; then nothing was promised.
+        Raises TokenNotFound for a user without a connection, TooManyPending for one who has enough jobs waiting,
+        InvalidRequest or Conflict for a photo it can't have, and Unavailable, within 3 s, when auth, Mongo or the photo
+        store is away; then nothing was promised.
         """
         if not is_uuid(new.user_id):
             raise TokenNotFound  # no connection was ever called that: as unknown as any other
@@ -58,6 +62,7 @@ class EnqueueJob:
         try:
             async with asyncio.timeout(ACCEPT_SECONDS):
                 await self._check_connection(job.user_id)
+                await self._bound_pending(job.user_id)
                 if new.photo is not None:
                     found = await self._claim_photo(new.photo, user_id=job.user_id, job_id=job.id)
                     job = replace(job, params=dump(found | new.params))

@@ -1,0 +1,61 @@
+"""May this user have one more job waiting? Asked for every job, counted now and then."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from flickrhub_common.clock import Clock
+from flickrhub_gateway.errors import TooManyPending
+from flickrhub_gateway.ports import Jobs
+
+REMEMBERED = timedelta(seconds=2)
+MOST_KNOWN = 100_000
+
+
+@dataclass(slots=True)
+class _Count:
+    until: datetime
+    jobs: int
+
+
+class BoundPending:
+    """Bounds the jobs of a user that haven't ended, about: a count is good for 2 s, in which this gateway adds what it
+    takes in itself, but not what others do. 0 switches it off.
+    """
+
+    def __init__(self, jobs: Jobs, clock: Clock, *, most: int) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._most = most
+        self._counts: dict[str, _Count] = {}
+        self._counting: dict[str, asyncio.Task[int]] = {}
+
+    async def __call__(self, user_id: str) -> None:
+        """Count one more job. Raises TooManyPending, or Unavailable when the store is away."""
+        if not self._most:
+            return
+        known = self._counts.get(user_id)
+        if known is None or known.until <= self._clock.now():
+            known = await self._counted(user_id)
+        if known.jobs >= self._most:
+            raise TooManyPending(self._most)
+        known.jobs += 1
+
+    async def _counted(self, user_id: str) -> _Count:
+        """Count in the store, once for all who ask meanwhile."""
+        counting = self._counting.get(user_id)
+        if counting is None:
+            counting = asyncio.create_task(self._jobs.count_open(user_id, most=self._most), name="pending-count")
+            self._counting[user_id] = counting
+            counting.add_done_callback(partial(self._remember, user_id))
+        await asyncio.shield(counting)
+        return self._counts[user_id]
+
+    def _remember(self, user_id: str, counting: asyncio.Task[int]) -> None:
+        del self._counting[user_id]
+        if not counting.cancelled() and counting.exception() is None:
+            self._counts.pop(user_id, None)
+            self._counts[user_id] = _Count(self._clock.now() + REMEMBERED, counting.result())
+            if len(self._counts) > MOST_KNOWN:
+                del self._counts[next(iter(self._counts))]
