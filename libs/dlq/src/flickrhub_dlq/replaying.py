@@ -1,4 +1,4 @@
-"""What the replay of a letter is: decided here as a value, carried out elsewhere (docs/adr/0020-replays.md).
+"""What the replay of a letter is: decided here as a value, carried out elsewhere (docs/adr/0019-replays.md).
 
 The end of a job or a delivery begins a new run of it, with the next number: that is how copies, and whatever is left of
 older runs, are told apart. Any other letter is a message that nobody could handle: it goes back to its queue as it is.
