@@ -12,7 +12,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	dlq lock docs bench-upload bench-isolation chaos fuzz
+	dlq lock docs bench-upload bench-isolation chaos fuzz rotate-keys
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ down: ## stop what make up started, keep its data
 
 clean: ## stop it and forget it: data, logs and credentials of the local stack
 	@$(UNLESS_SET_UP) exit 0; $(STACK) clean && $(TEST_STACK) clean
+
+rotate-keys: ## give the secrets at rest a new key and take the old one away, while jobs run
+	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) rotate-keys $(ARGS)
 
 status: ## every process: running, ready, port, pid
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) status

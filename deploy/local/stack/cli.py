@@ -11,6 +11,7 @@ from deploy.local.stack.down import clean, down
 from deploy.local.stack.errors import CannotStart, NotReady
 from deploy.local.stack.places import Places
 from deploy.local.stack.programs import log_of
+from deploy.local.stack.rotate import rotate_keys
 from deploy.local.stack.run_tests import run_tests
 from deploy.local.stack.screen import complain, last_lines
 from deploy.local.stack.status import status
@@ -55,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("status", help="every process; exit status 0 ready, 1 not all of it, 3 not running")
     show.add_argument("--quiet", action="store_true", help="exit status only")
     commands.add_parser("logs", help="follow the logs").add_argument("process", nargs="?", default="*")
+    rotate = commands.add_parser("rotate-keys", help="a new key for the secrets at rest, while jobs run")
+    rotate.add_argument("--wait", type=float, default=3600.0, help="how long to wait for jobs under way, in seconds")
     commands.add_parser("test", help="run pytest (arguments follow) against a stack of its own")
     return parser
 
@@ -68,6 +71,8 @@ def _run(options: argparse.Namespace, rest: list[str], places: Places) -> int:
         _follow_logs(places, options.process)
     if options.command == "up":
         up(places, os.environ, free_ports=options.free_ports)
+    elif options.command == "rotate-keys":
+        rotate_keys(places, wait_seconds=options.wait)
     elif options.command == "down":
         down(places)
     else:

@@ -24,8 +24,17 @@ class Credentials:
         return "Credentials(…)"
 
 
+def new_key(number: int) -> str:
+    """A key for the ring of ENCRYPTION_KEYS; ``number`` is higher than any before it, so its id is its own."""
+    return f"local{number}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def number_of(key: str) -> int:
+    """Which of this run folder's keys it is."""
+    return int(key.partition(":")[0].removeprefix("local"))
+
+
 def _new() -> Credentials:
-    key = base64.b64encode(secrets.token_bytes(32)).decode()
     return Credentials(
         # Kept with the data: RabbitMQ finds its data folder by the node's name.
         rabbit_node=f"flickrhub-{secrets.token_hex(4)}@localhost",
@@ -34,12 +43,17 @@ def _new() -> Credentials:
         redis_password=secrets.token_hex(24),
         rabbit_cookie=secrets.token_hex(24),
         internal_api_token=secrets.token_urlsafe(32),
-        encryption_keys=f"local1:{key}",
+        encryption_keys=new_key(1),
     )
 
 
 def load_or_make(path: Path) -> Credentials:
     """The credentials in `path`, made and stored there if there are none yet."""
     if not path.exists():
-        write_private(path, json.dumps(asdict(_new()), indent=2))
+        save(_new(), path)
     return Credentials(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def save(credentials: Credentials, path: Path) -> None:
+    """Store them in `path`."""
+    write_private(path, json.dumps(asdict(credentials), indent=2))

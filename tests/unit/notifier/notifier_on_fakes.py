@@ -15,6 +15,7 @@ from tests.unit.notifier.fakes import FakeDeliveries, FakeEndpoints, FakeReceive
 
 KEYS = KeyRing.parse("k1:" + b64encode(b"1" * 32).decode())
 OTHER_KEYS = KeyRing.parse("k2:" + b64encode(b"2" * 32).decode())
+BOTH_KEYS = KeyRing((*OTHER_KEYS.keys, *KEYS.keys))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 JOB = "0c7c2f9e-6c2b-4f1e-9d0a-000000000001"
 URL = "https://hooks.example:8443/in/path-secret?key=query-secret"

@@ -10,14 +10,26 @@ from standardwebhooks import Webhook
 
 from flickrhub_common.contracts import Callback, CallbackDue
 from flickrhub_common.errors import Unavailable
+from flickrhub_common.sealing import key_id
+from flickrhub_common.settling import Postpone, decide
 from flickrhub_common.signing import hex_signature
 from flickrhub_common.testing import Sent
 from flickrhub_common.topology import CALLBACK_DLQ
-from flickrhub_notifier.errors import UnknownDelivery
+from flickrhub_notifier.errors import KeyMissing, UnknownDelivery
 from flickrhub_notifier.models import Answer, Delivery, DeliveryState, Post
 from tests.support.samples import a_completion
 from tests.unit.notifier.fakes import FakeReceiver
-from tests.unit.notifier.notifier_on_fakes import JOB, KEYS, OTHER_KEYS, SECRET, URL, Notifier, an_event, later
+from tests.unit.notifier.notifier_on_fakes import (
+    BOTH_KEYS,
+    JOB,
+    KEYS,
+    OTHER_KEYS,
+    SECRET,
+    URL,
+    Notifier,
+    an_event,
+    later,
+)
 
 # -- the ordinary course ------------------------------------------------------------------------------------------
 
@@ -133,14 +145,35 @@ async def test_a_secret_signs_in_both_forms(notifier: Notifier) -> None:
     assert post.headers["webhook-signature"] == Webhook(SECRET).sign(JOB, notifier.clock.now(), post.body.decode())
 
 
-async def test_a_secret_that_does_not_open_here_is_tried_again_and_never_sent_unsigned() -> None:
-    notifier = Notifier(keys=OTHER_KEYS)
+async def test_a_secret_whose_key_was_taken_away_is_tried_again_and_never_sent_unsigned(notifier: Notifier) -> None:
+    notifier.receiver.answers.append(Answer(503))
     await notifier.event()
-    assert notifier.receiver.posts == []
-    assert notifier.statuses == [(1, None, "secret_unreadable")]
-    notifier.keys = KEYS  # the key ring has been rolled out here too
+    notifier.keys = OTHER_KEYS
+    await notifier.next_due()
+    assert len(notifier.receiver.posts) == 1
+    assert notifier.statuses[1:] == [(2, None, "secret_unreadable")]
+    notifier.keys = KEYS  # an operator has put it back
     await notifier.next_due()
     assert notifier.delivery.state is DeliveryState.DELIVERED
+
+
+async def test_an_event_whose_key_is_missing_waits_without_counting_until_it_is_there() -> None:
+    notifier = Notifier(keys=OTHER_KEYS)
+    with pytest.raises(KeyMissing) as caught:
+        await notifier.event()
+    assert isinstance(decide(caught.value, {}), Postpone)
+    assert notifier.deliveries.stored == {}
+    notifier.keys = KEYS
+    await notifier.event()
+    assert notifier.delivery.state is DeliveryState.DELIVERED
+
+
+async def test_a_secret_is_stored_under_the_newest_key_whichever_it_came_under() -> None:
+    notifier = Notifier(keys=BOTH_KEYS)
+    await notifier.event()
+    assert notifier.receiver.posts[0].headers["X-Signature"]
+    assert key_id(str(notifier.delivery.sealed_secret)) == "k2"
+    assert OTHER_KEYS.open(str(notifier.delivery.sealed_secret), purpose="callback_secret", owner=JOB) == SECRET
 
 
 async def test_a_secret_of_another_job_does_not_open(notifier: Notifier) -> None:

@@ -34,13 +34,15 @@ if sys.version_info < (3, 12):
     pymongo.lock.wait_for = _wait_here  # type: ignore[assignment, attr-defined]
 
 
-def make_mongo(settings: MongoSettings, *, service: str) -> AsyncMongoClient[Document]:
+def make_mongo(
+    settings: MongoSettings, *, service: str, operation_seconds: float = OPERATION_SECONDS
+) -> AsyncMongoClient[Document]:
     """Make the process's one client; it connects on first use. Writes are acknowledged by a majority, journaled."""
     return AsyncMongoClient(
         settings.mongo_url.get_secret_value(),
         appname=f"flickrhub-{service}",
         tz_aware=True,
-        timeoutMS=int(OPERATION_SECONDS * 1000),
+        timeoutMS=int(operation_seconds * 1000),
         serverSelectionTimeoutMS=int(OPERATION_SECONDS * 1000),
         connectTimeoutMS=1000,
         w="majority",

@@ -1,16 +1,24 @@
-"""Starts auth."""
+"""Starts auth, or carries out a command of an operator's."""
 
+import asyncio
+import sys
+
+from flickrhub_auth import resealing
 from flickrhub_auth.settings import AuthSettings
 from flickrhub_auth.wiring import SERVICE, build_app
 from flickrhub_common import logs
+from flickrhub_common.commands import Reseal, read_command
 from flickrhub_common.server import serve
 from flickrhub_common.settings import load
 from flickrhub_common.telemetry import make_tracer_provider
 
 
 def run() -> None:
-    """Run until SIGTERM."""
+    """Run until SIGTERM, or until the command is carried out."""
+    command = read_command("flickrhub_auth", sys.argv[1:])
     settings = load(AuthSettings)
     logs.configure(settings, service=SERVICE)
+    if isinstance(command, Reseal):
+        sys.exit(asyncio.run(resealing.reseal(settings, wait_seconds=command.wait_seconds)))
     provider = make_tracer_provider(settings, service=SERVICE)
     serve(build_app(settings, tracer_provider=provider), settings)

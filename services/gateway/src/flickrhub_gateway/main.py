@@ -1,12 +1,16 @@
-"""Starts the gateway."""
+"""Starts the gateway, or carries out a command of an operator's."""
+
+import asyncio
+import sys
 
 from fastapi import FastAPI
 
 from flickrhub_common import logs
+from flickrhub_common.commands import Reseal, read_command
 from flickrhub_common.server import serve
 from flickrhub_common.settings import load
 from flickrhub_common.telemetry import make_tracer_provider
-from flickrhub_gateway import wiring
+from flickrhub_gateway import resealing, wiring
 from flickrhub_gateway.handlers.uploads import UPLOADS_PATH
 from flickrhub_gateway.settings import GatewaySettings
 
@@ -20,7 +24,10 @@ def build(settings: GatewaySettings) -> FastAPI:
 
 
 def run() -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop, or carry out the command."""
+    command = read_command("flickrhub_gateway", sys.argv[1:])
     settings = load(GatewaySettings)
     logs.configure(settings, service=wiring.SERVICE)
+    if isinstance(command, Reseal):
+        sys.exit(asyncio.run(resealing.reseal(settings, wait_seconds=command.wait_seconds)))
     serve(build(settings), settings, own_pace=frozenset({UPLOADS_PATH}))

@@ -15,6 +15,13 @@ class SecretUnreadable(HubError):
     default_message = "The callback's secret doesn't open."
 
 
+class KeyMissing(HubError):
+    """The key of a secret that has just come isn't in ENCRYPTION_KEYS; an operator who puts it back has mended it."""
+
+    status, code, retryable = 503, "ERR_UNAVAILABLE", True
+    default_message = "The key of a callback's secret isn't here."
+
+
 class SecretUnusable(HubError):
     """The callback's secret can't sign, now or later."""
 

@@ -8,6 +8,7 @@ rest of its time, and a claim that the driver sends twice (its answer was lost) 
 import hashlib
 import json
 import uuid
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -17,7 +18,8 @@ from flickrhub_auth.models import App, Mode, Pending, RequestToken
 from flickrhub_common.errors import InvalidState
 from flickrhub_common.json_text import dump
 from flickrhub_common.redis import ping_redis, redis_errors
-from flickrhub_common.sealing import CannotOpen, KeyRing
+from flickrhub_common.resealing import Sealed
+from flickrhub_common.sealing import CannotOpen, KeyRing, prefix_of
 
 LIFE_SECONDS = 600
 PREFIX = "oauth:request:"
@@ -30,6 +32,15 @@ if found[3] and found[3] ~= ARGV[1] then return {'used'} end
 redis.call('HSET', KEYS[1], 'claim', ARGV[1])
 return {'claimed', found[1]}
 """
+
+_SWAP = """
+local entry = redis.call('HGET', KEYS[1], 'entry')
+local first, last = string.find(entry or '', ARGV[1], 1, true)
+if not first then return 0 end
+redis.call('HSET', KEYS[1], 'entry', string.sub(entry, 1, first - 1) .. ARGV[2] .. string.sub(entry, last + 1))
+return 1
+"""
+_SEALED = ("api_secret", "request_secret", "state")
 
 
 class RedisPending:
@@ -82,23 +93,56 @@ class RedisPending:
             {
                 "api_key": pending.app.api_key,
                 "mode": pending.mode.value,
-                "api_secret": self._keys.seal(pending.app.api_secret, purpose="pending.api_secret", owner=key),
+                "api_secret": self._keys.seal(pending.app.api_secret, purpose=_purpose("api_secret"), owner=key),
                 "request_secret": self._keys.seal(
-                    pending.request_token.secret, purpose="pending.request_secret", owner=key
+                    pending.request_token.secret, purpose=_purpose("request_secret"), owner=key
                 ),
-                "state": self._keys.seal(pending.state, purpose="pending.state", owner=key),
+                "state": self._keys.seal(pending.state, purpose=_purpose("state"), owner=key),
             }
         )
 
     def _opened(self, key: str, oauth_token: str, entry: bytes) -> Pending:
         found = json.loads(entry)
         try:
-            app = App(found["api_key"], self._keys.open(found["api_secret"], purpose="pending.api_secret", owner=key))
-            secret = self._keys.open(found["request_secret"], purpose="pending.request_secret", owner=key)
-            state = self._keys.open(found["state"], purpose="pending.state", owner=key)
+            app = App(found["api_key"], self._keys.open(found["api_secret"], purpose=_purpose("api_secret"), owner=key))
+            secret = self._keys.open(found["request_secret"], purpose=_purpose("request_secret"), owner=key)
+            state = self._keys.open(found["state"], purpose=_purpose("state"), owner=key)
         except CannotOpen as error:  # sealed under a key that has been taken away since: the user starts again
             raise InvalidState from error
         return Pending(app, RequestToken(oauth_token, secret), state, Mode(found["mode"]))
+
+
+class SealedPending:
+    """The sealed values of pending authorisations, as a place to reseal; how long they have is left as it is."""
+
+    name = "oauth:request"
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._swap = redis.register_script(_SWAP)
+
+    async def under_other_keys(self, newest: str) -> AsyncIterator[Sealed]:
+        """Raises Unavailable."""
+        with redis_errors():
+            async for key in self._redis.scan_iter(f"{PREFIX}*"):
+                entry = await cast("Any", self._redis.hget(key, "entry"))
+                found = json.loads(entry) if entry else {}
+                for name in _SEALED:
+                    if name in found and not found[name].startswith(prefix_of(newest)):
+                        yield Sealed(key.decode(), _purpose(name), owner=key.decode(), text=found[name])
+
+    async def swap(self, old: Sealed, text: str) -> bool:
+        """Raises Unavailable."""
+        with redis_errors():
+            return bool(await self._swap(keys=[old.ref], args=[old.text, text]))
+
+    async def waiting(self, newest: str) -> Mapping[str, int]:
+        """Nothing has to wait."""
+        return {}
+
+
+def _purpose(field: str) -> str:
+    return f"pending.{field}"
 
 
 def _key(oauth_token: str) -> str:

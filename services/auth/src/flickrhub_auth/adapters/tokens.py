@@ -13,9 +13,11 @@ from pymongo.errors import DuplicateKeyError
 from flickrhub_auth.errors import TokenUnreadable
 from flickrhub_auth.models import App, Connection, Grant
 from flickrhub_common.mongo import Database, Document, mongo_errors
+from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_common.sealing import CannotOpen, KeyRing
 
 COLLECTION = "tokens"
+_SEALED = ("api_secret", "oauth_token", "oauth_token_secret")
 _USABLE = {"revoked_at": None, "sealed": {"$type": "object"}}
 
 
@@ -122,6 +124,12 @@ class MongoTokens:
             fullname=found["fullname"],
         )
         return Connection(user_id, App(found["api_key"], secrets["api_secret"]), grant, found["perms"])
+
+
+def sealed_tokens(database: Database) -> list[SealedDocuments]:
+    """The sealed values of all connected accounts, as places to reseal."""
+    tokens = database[COLLECTION]
+    return [SealedDocuments(tokens, field=f"sealed.{name}", purpose=_purpose(name)) for name in _SEALED]
 
 
 def _purpose(field: str) -> str:

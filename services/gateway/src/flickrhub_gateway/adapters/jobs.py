@@ -12,6 +12,7 @@ from typing import Any
 from flickrhub_common.contracts import Callback, Failure, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import Database, Document, mongo_errors
+from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_gateway.models import OPEN, Job, JobChange, JobReport, Result, Run, State, sources_of
 
 COLLECTION = "jobs"
@@ -106,6 +107,15 @@ class MongoJobs:
         """Give claimed jobs back to the sweeps after this moment."""
         with mongo_errors():
             await self._jobs.update_many({"_id": {"$in": list(job_ids)}}, {"$set": {"claimed_until": until}})
+
+
+def sealed_jobs(database: Database, *, purpose: str) -> SealedDocuments:
+    """The callback secrets of jobs, as a place to reseal.
+
+    An open job keeps its value: its messages carry the same one, and so its document tells until when.
+    """
+    ended = {"state": {"$nin": sorted(OPEN)}}
+    return SealedDocuments(database[COLLECTION], field="callback.sealed_secret", purpose=purpose, ready=ended)
 
 
 def _document(job: Job) -> Document:

@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flickrhub_common.mongo import Database, Document, mongo_errors
+from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_notifier.models import EXPIRED, Attempt, Delivered, Delivery, DeliveryState, GiveUp, Verdict
 
+COLLECTION = "deliveries"
 _HISTORY = {"attempts": False}
 
 
@@ -14,7 +16,7 @@ class MongoDeliveries:
 
     def __init__(self, database: Database, *, keep: timedelta | None = None) -> None:
         """``keep`` is how long a delivery stays after its end; None is for good."""
-        self._documents = database["deliveries"]
+        self._documents = database[COLLECTION]
         self._keep = keep
 
     async def ensure_indexes(self) -> None:
@@ -118,6 +120,11 @@ def _unclaimed(now: datetime) -> list[Document]:
 
 def _given_up(state: DeliveryState, reason: str) -> Document:
     return {"state": state.value, "reason": reason, "given_up": True}
+
+
+def sealed_deliveries(database: Database, *, purpose: str) -> SealedDocuments:
+    """The secrets of deliveries, as a place to reseal."""
+    return SealedDocuments(database[COLLECTION], field="sealed_secret", purpose=purpose, owner="job_id")
 
 
 def _consequence(attempt: Attempt, verdict: Verdict) -> Document:

@@ -3,11 +3,17 @@
 from dataclasses import dataclass, replace
 
 from flickrhub_common.contracts import Callback, JobCompleted, JobFailed
+from flickrhub_common.logs import logger
+from flickrhub_common.sealing import CannotOpen, KeyRing, UnknownKey
 from flickrhub_common.telemetry import trace_headers
+from flickrhub_notifier.errors import KeyMissing
 from flickrhub_notifier.models import Delivery, NoRoom
 from flickrhub_notifier.usecases.admit_attempt import Visit
 from flickrhub_notifier.usecases.compose_body import compose_body
 from flickrhub_notifier.usecases.make_attempt import MakeAttempt
+from flickrhub_notifier.usecases.sign_post import SECRET_PURPOSE
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class StartDelivery:
     enabled: bool
 
     async def __call__(self, event: JobCompleted | JobFailed) -> None:
-        """Deliver the event's callback, if it asks for one and callbacks are on. Raises Unavailable."""
+        """Deliver the event's callback, if it asks for one and callbacks are on. Raises Unavailable or KeyMissing."""
         if event.callback is None or not self.enabled:
             return
         delivery = self._new(event, event.callback)
@@ -53,7 +59,7 @@ class StartDelivery:
             job_id=event.job_id,
             user_id=event.user_id,
             url=callback.url,
-            sealed_secret=callback.sealed_secret,
+            sealed_secret=resealed(callback.sealed_secret, keys=self.make.keys, job_id=event.job_id),
             body=compose_body(event, now=now),
             trace_id=event.trace_id,
             trace=trace_headers(),
@@ -63,3 +69,20 @@ class StartDelivery:
             claimed_until=now + self.make.policy.lease,
             job_replay=event.replay,
         )
+
+
+def resealed(sealed: str | None, *, keys: KeyRing, job_id: str) -> str | None:
+    """The secret under the newest key, so that an older one is needed by no delivery that begins now.
+
+    One whose key is missing raises KeyMissing: the event waits without counting, as for anything that is away. One that
+    doesn't open although its key is here is kept as it is; the attempt says so.
+    """
+    if sealed is None:
+        return None
+    try:
+        return keys.reseal(sealed, purpose=SECRET_PURPOSE, owner=job_id)
+    except UnknownKey as error:
+        log.error("key_missing", key=error.key_id)  # noqa: TRY400 - the name says it all
+        raise KeyMissing from error
+    except CannotOpen:
+        return sealed
