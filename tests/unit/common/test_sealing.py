@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flickrhub_common.sealing import CannotOpen, KeyRing
+from flickrhub_common.sealing import CannotOpen, KeyRing, UnknownKey, key_id, new_key
 
 OLD = base64.b64encode(bytes(range(32))).decode()
 NEW = base64.b64encode(bytes(range(32, 64))).decode()
@@ -127,3 +127,35 @@ def test_a_bad_ring_is_refused_without_repeating_a_key(text: str) -> None:
 def test_a_ring_doesnt_show_its_keys() -> None:
     assert "k1" not in repr(RING)
     assert str(bytes(range(32))) not in repr(RING)
+
+
+def test_resealing_brings_a_secret_under_the_newest_key_and_leaves_alone_what_is() -> None:
+    both = KeyRing.parse(f"k2:{NEW},k1:{OLD}")
+    resealed = both.reseal(seal(), purpose="token", owner="user-1")
+    assert key_id(resealed) == "k2"
+    assert KeyRing.parse(f"k2:{NEW}").open(resealed, purpose="token", owner="user-1") == SECRET
+    assert both.reseal(resealed, purpose="token", owner="user-1") == resealed
+
+
+def test_resealing_doesnt_give_a_secret_to_somebody_else() -> None:
+    with pytest.raises(CannotOpen):
+        KeyRing.parse(f"k2:{NEW},k1:{OLD}").reseal(seal(), purpose="token", owner="user-2")
+
+
+def test_a_missing_key_is_told_from_a_changed_value_and_named() -> None:
+    with pytest.raises(UnknownKey) as caught:
+        KeyRing.parse(f"k2:{NEW}").open(seal(), purpose="token", owner="user-1")
+    assert caught.value.key_id == "k1"
+    with pytest.raises(CannotOpen) as other:
+        RING.open(seal()[:-4] + "AAAA", purpose="token", owner="user-1")
+    assert not isinstance(other.value, UnknownKey)
+
+
+@pytest.mark.parametrize("text", ["", "v1", "v1.k1", "v2.k1.abc", "v1..abc", "v1.k 1.abc", "nonsense"])
+def test_what_isnt_sealed_has_no_key(text: str) -> None:
+    assert key_id(text) == "?"
+
+
+def test_a_new_key_goes_into_a_ring_and_has_an_id_of_its_own() -> None:
+    keys = [new_key() for _ in range(100)]
+    assert len(KeyRing.parse(",".join(keys)).keys) == 100
