@@ -13,7 +13,7 @@ LEAST_BYTES = 8
 
 
 def forms_of(secret: str | bytes) -> set[bytes]:
-    """How a secret may look: in clear, in base64 at any offset, in hex, percent-encoded once or twice, in JSON, in a repr.
+    """How a secret may look: in clear, base64 at any offset, hex, percent-encoded once or twice, in JSON, in a repr.
 
     No form holds a line break.
     """

@@ -15,14 +15,20 @@ NOT_YET_INITIALIZED = 94
 INVALID_REPLICA_SET_CONFIG = 93  # the stored configuration names another port than the one in use now
 
 
-def configure(ports: Mapping[str, int], places: Places) -> Path:
+def configure(ports: Mapping[str, int], places: Places, *, compressor: str = "snappy") -> Path:
     """Write mongod's configuration (JSON is YAML too) and return its path."""
     folder = places.data / "mongo"
     (folder / "db").mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration: dict[str, Any] = {
         # Its socket file would lie in /tmp otherwise.
         "net": {"bindIp": "127.0.0.1", "port": ports["MONGO_PORT"], "unixDomainSocket": {"enabled": False}},
-        "storage": {"dbPath": str(folder / "db"), "wiredTiger": {"engineConfig": {"cacheSizeGB": 1}}},
+        "storage": {
+            "dbPath": str(folder / "db"),
+            "wiredTiger": {
+                "engineConfig": {"cacheSizeGB": 1, "journalCompressor": compressor},
+                "collectionConfig": {"blockCompressor": compressor},
+            },
+        },
         "replication": {"replSetName": SET_NAME, "oplogSizeMB": 512},
         "setParameter": {"diagnosticDataCollectionEnabled": False},
     }

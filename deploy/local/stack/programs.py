@@ -59,7 +59,9 @@ def _server(name: str, plan: Plan, places: Places, credentials: Credentials) -> 
     if name == "rabbitmq":
         return Program(name, [executables.rabbitmq()], rabbitmq.configure(plan.ports, places, credentials))
     if name == "mongo":
-        return Program(name, [executables.mongod(), "--config", str(mongo.configure(plan.ports, places))], _bare())
+        compressor = plan.settings.get("MONGO_COMPRESSOR", "snappy")
+        configuration = mongo.configure(plan.ports, places, compressor=compressor)
+        return Program(name, [executables.mongod(), "--config", str(configuration)], _bare())
     configuration = redis.configure(plan.ports, places, credentials)
     return Program(name, [executables.redis(), str(configuration)], _bare())
 
