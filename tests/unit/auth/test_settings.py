@@ -62,6 +62,7 @@ def test_flickr_calls_back_only_if_both_are_set(
         ("PORT", "70000"),
         ("ENCRYPTION_KEYS", "k1:c2hvcnQ="),
         ("INTERNAL_API_TOKEN", "short"),
+        ("INTERNAL_API_TOKEN", "0123456789abcdef-ü"),
     ],
 )
 def test_a_bad_value_stops_the_start_with_one_line_that_names_the_variable(

@@ -121,8 +121,16 @@ class InternalSettings(BaseSettings):
     """The credential services show each other."""
 
     internal_api_token: SecretStr = Field(
-        min_length=16, description="Shared credential of internal HTTP, 16 characters or more. Required."
+        min_length=16,
+        description="Shared credential of internal HTTP, 16 visible ASCII characters or more. Required.",
     )
+
+    @field_validator("internal_api_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("must hold visible ASCII characters only: it travels in a header")
+        return value
 
 
 class SealingSettings(BaseSettings):
