@@ -60,7 +60,7 @@ class Search:
         output, _ = await running.communicate()
         assert running.returncode in (0, 1, 2), "grep is missing"  # 2: a file went away meanwhile
         found: dict[str, set[str]] = {}
-        for line in output.splitlines():
+        for line in filter(None, output.split(b"\n")):  # a carriage return may be part of a key
             path, _, form = line.partition(b"\0")
             found.setdefault(path.decode(), set()).add(self._names[form])
         return found
