@@ -43,7 +43,8 @@ class Search:
 
     def __init__(self, secrets: Mapping[str, str | bytes], *, scratch: Path) -> None:
         self._names = {form: name for name, secret in secrets.items() for form in forms_of(secret)}
-        self._pattern = re.compile(b"|".join(sorted(map(re.escape, self._names), key=len, reverse=True)))
+        longest_first = sorted(self._names, key=lambda form: -len(form))
+        self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first))
         self._patterns = scratch / "patterns"
         self._patterns.write_bytes(b"\n".join(self._names) + b"\n")
 
@@ -53,7 +54,7 @@ class Search:
 
     async def in_files(self, paths: Iterable[Path]) -> dict[str, set[str]]:
         """The names of the secrets in each of these files that holds one, also in the files below folders."""
-        command = ("grep", "-r", "-a", "-o", "-F", "--null", "-f", str(self._patterns), "--", *map(str, paths))
+        command = ("grep", "-r", "-H", "-a", "-o", "-F", "--null", "-f", str(self._patterns), "--", *map(str, paths))
         running = await asyncio.create_subprocess_exec(
             *command, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, stdout=asyncio.subprocess.PIPE
         )
