@@ -1,0 +1,88 @@
+"""Resealing in a real MongoDB: beside somebody who writes, in batches, and never for the wrong document."""
+
+import uuid
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pymongo.asynchronous.collection import AsyncCollection
+
+from flickrhub_common.mongo import make_mongo
+from flickrhub_common.resealing import reseal
+from flickrhub_common.sealed_documents import BATCH, SealedDocuments
+from flickrhub_common.sealing import KeyRing
+from flickrhub_common.settings import MongoSettings
+from tests.support.run_env import needed
+
+OLD = "k1:" + b64encode(b"1" * 32).decode()
+NEW = "k2:" + b64encode(b"2" * 32).decode()
+BEFORE, RING, AFTER = KeyRing.parse(OLD), KeyRing.parse(f"{NEW},{OLD}"), KeyRing.parse(NEW)
+ENDED = {"state": {"$nin": ["queued", "retrying"]}}
+
+
+@pytest.fixture
+async def jobs() -> AsyncIterator[AsyncCollection[dict[str, Any]]]:
+    settings = MongoSettings(mongo_url=SecretStr(needed("MONGO_URL")), mongo_db=f"reseal-{uuid.uuid4().hex[:12]}")
+    async with make_mongo(settings, service="test") as mongo:
+        yield mongo[settings.mongo_db]["jobs"]
+        await mongo.drop_database(settings.mongo_db)
+
+
+def a_job(number: int, *, state: str = "completed") -> dict[str, Any]:
+    name = f"job-{number:04d}"
+    sealed = BEFORE.seal(f"secret of {name}", purpose="callback_secret", owner=name)
+    return {"_id": name, "state": state, "callback": {"url": "https://hooks.example", "sealed_secret": sealed}}
+
+
+def place(jobs: AsyncCollection[dict[str, Any]]) -> SealedDocuments:
+    return SealedDocuments(jobs, field="callback.sealed_secret", purpose="callback_secret", ready=ENDED)
+
+
+async def test_every_batch_is_resealed_open_jobs_wait_and_the_rest_is_as_it_was(
+    jobs: AsyncCollection[dict[str, Any]],
+) -> None:
+    ended = [a_job(number) for number in range(2 * BATCH + 1)]
+    bare: list[dict[str, Any]] = [
+        {"_id": "none", "state": "completed", "callback": None},
+        {"_id": "unsigned", "state": "failed"},
+    ]
+    await jobs.insert_many([*ended, *bare, a_job(9998, state="queued"), a_job(9999, state="retrying")])
+    tally = await reseal(place(jobs), RING)
+    assert (tally.resealed, tally.unopened, tally.waiting) == (2 * BATCH + 1, {}, {"k1": 2})
+    for before in ended:
+        after = await jobs.find_one({"_id": before["_id"]})
+        assert after is not None
+        sealed = after["callback"].pop("sealed_secret")
+        owner = before["_id"]
+        assert AFTER.open(sealed, purpose="callback_secret", owner=owner) == f"secret of {owner}"
+        assert after == {**before, "callback": {"url": "https://hooks.example"}}
+    await jobs.update_many({}, {"$set": {"state": "completed"}})
+    assert (await reseal(place(jobs), RING)).left == {}
+
+
+async def test_a_value_moved_to_another_document_or_field_is_not_resealed(
+    jobs: AsyncCollection[dict[str, Any]],
+) -> None:
+    mine, stolen = a_job(1), a_job(2)
+    stolen["callback"]["sealed_secret"] = mine["callback"]["sealed_secret"]
+    await jobs.insert_many([mine, stolen])
+    tally = await reseal(place(jobs), RING)
+    assert (tally.resealed, tally.left) == (1, {"k1": 1})
+    other_field = SealedDocuments(jobs, field="callback.sealed_secret", purpose="token.oauth_token_secret")
+    assert (await reseal(other_field, KeyRing.parse("k3:" + b64encode(b"3" * 32).decode() + f",{NEW},{OLD}"))).left == {
+        "k1": 1,
+        "k2": 1,
+    }
+
+
+async def test_what_a_service_writes_meanwhile_stays(jobs: AsyncCollection[dict[str, Any]]) -> None:
+    await jobs.insert_one(a_job(1))
+    where = place(jobs)
+    (old,) = [each async for each in where.under_other_keys("k2")]
+    await jobs.update_one({"_id": old.ref}, {"$set": {"callback.sealed_secret": "v1.k2.newer"}})
+    assert not await where.swap(old, "v1.k2.late")
+    found = await jobs.find_one({"_id": old.ref})
+    assert found is not None
+    assert found["callback"]["sealed_secret"] == "v1.k2.newer"
