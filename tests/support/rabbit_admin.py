@@ -39,6 +39,9 @@ class Letter:
 class RabbitAdmin:
     """Looks into one vhost and disturbs it."""
 
+    AWAY = (aio_pika.exceptions.AMQPError, OSError, RuntimeError)
+    """What its questions raise while RabbitMQ is away."""
+
     def __init__(self, management: httpx2.AsyncClient, amqp_url: str, vhost: str) -> None:
         self._management = management
         self._amqp_url = str(URL(amqp_url).update_query(name=ADMIN))
@@ -189,6 +192,17 @@ class RabbitAdmin:
 
 async def _unread(channel: AbstractChannel, queue: str) -> bool:
     return not (await channel.declare_queue(queue, passive=True)).declaration_result.consumer_count
+
+
+@contextlib.asynccontextmanager
+async def running_vhost(amqp_url: str, management_url: str) -> AsyncIterator[RabbitAdmin]:
+    """The vhost of a hub that runs, whose URL is `amqp_url`."""
+    async with httpx2.AsyncClient(base_url=management_url, timeout=15, trust_env=False) as management:
+        admin = RabbitAdmin(management, amqp_url, URL(amqp_url).path[1:] or "/")
+        try:
+            yield admin
+        finally:
+            await admin.close()
 
 
 @contextlib.asynccontextmanager

@@ -24,6 +24,7 @@ from flickrhub_common.settings import Settings
 @contextlib.asynccontextmanager
 async def lifespan(app):
     print("opened", flush=True)
+    await asyncio.sleep(float(sys.argv[3]))
     yield
     print("closed", flush=True)
 
@@ -40,7 +41,10 @@ async def slow(request: Request):
     await asyncio.sleep(float(request.query_params["seconds"]))
     return envelope(request, {"done": True})
 
-serve(app, Settings(host="127.0.0.1", port=int(sys.argv[1]), shutdown_grace_seconds=float(sys.argv[2])))
+class MostlyHttp(Settings):
+    HTTP_SHARE = 0.9
+
+serve(app, MostlyHttp(host="127.0.0.1", port=int(sys.argv[1]), shutdown_grace_seconds=float(sys.argv[2])))
 print("returned", flush=True)
 """
 
@@ -73,11 +77,11 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(*, grace: float = 5.0) -> AsyncIterator[Served]:
+async def served(*, grace: float = 5.0, opens_within: float = 0.0) -> AsyncIterator[Served]:
     with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as found:
         port = found.sockets[0].getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, str(port), str(grace)),
+        *(sys.executable, "-c", PROGRAM, str(port), str(grace), str(opens_within)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -85,7 +89,8 @@ async def served(*, grace: float = 5.0) -> AsyncIterator[Served]:
     service = Served(process, port)
     try:
         await service.says("opened")
-        await eventually(service.answers, within=15, what="an answer")
+        if not opens_within:
+            await eventually(service.answers, within=15, what="an answer")
         yield service
     finally:
         await service.http.aclose()
@@ -170,8 +175,29 @@ async def test_what_is_given_up_at_the_end_has_its_503_and_leaves_no_traceback()
         assert b"Traceback" not in await service.errors()
 
 
-async def test_an_impatient_operator_may_signal_twice() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_impatient_operator_may_signal_twice_and_all_is_closed_all_the_same(number: signal.Signals) -> None:
+    async with served() as service:
+        for _ in range(2):
+            service.process.send_signal(number)
+            await asyncio.sleep(0.01)  # two pending signals of one number are one
+        await service.says("closed")
+        await service.says("returned")
+        assert await service.exit_code(within=5) == 0
+
+
+async def test_a_signal_while_it_opens_ends_it_as_soon_as_it_is_open() -> None:
+    async with served(opens_within=0.5) as service:
+        service.process.send_signal(signal.SIGTERM)
+        await service.says("closed")
+        await service.says("returned")
+        assert await service.exit_code(within=5) == 0
+
+
+async def test_a_client_that_comes_just_then_is_answered_and_told_to_connect_elsewhere() -> None:
     async with served() as service:
         service.process.send_signal(signal.SIGTERM)
-        service.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        reply = await service.http.get("/health")  # over the connection that the first question left open
+        assert (reply.status_code, reply.headers["connection"]) == (200, "close")
         assert await service.exit_code(within=5) == 0

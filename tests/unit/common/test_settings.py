@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field
 
 from flickrhub_common.settings import (
+    CLOSING_SECONDS,
     CallbackTargetSettings,
     FlickrSettings,
     InternalSettings,
@@ -55,6 +56,7 @@ def test_what_is_not_given_has_its_default() -> None:
     assert (settings.port, settings.log_level, settings.service_env) == (3000, "INFO", "local")
     assert settings.flickr_url("rest") == "https://api.flickr.com/services/rest/"
     assert settings.shutdown_grace_seconds == 20
+    assert settings.http_grace_seconds() + settings.drain_seconds() + CLOSING_SECONDS == pytest.approx(20)
 
 
 def test_the_environment_wins_over_a_default_and_types_are_real(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,24 @@
 """Trace ids travel, with and without a collector."""
 
+import socket
+import time
 import uuid
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from flickrhub_common.settings import Settings
-from flickrhub_common.telemetry import continuing, make_tracer_provider, resumed, trace_headers, trace_uuid
+from flickrhub_common.telemetry import (
+    SpanProcessor,
+    continuing,
+    make_tracer_provider,
+    resumed,
+    trace_headers,
+    trace_uuid,
+)
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 AS_UUID = "0af76519-16cd-43dd-8448-eb211c80319c"
@@ -76,3 +86,13 @@ def test_without_a_collector_nothing_is_recorded_but_ids_are_there() -> None:
         assert not span.is_recording()
         assert span.get_span_context().is_valid
     provider.shutdown()
+
+
+def test_a_collector_that_is_silent_delays_the_end_of_a_process_by_a_moment_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        provider = TracerProvider()
+        provider.add_span_processor(SpanProcessor(OTLPSpanExporter(f"http://127.0.0.1:{silent.getsockname()[1]}")))
+        provider.get_tracer("t").start_span("s").end()
+        began = time.monotonic()
+        provider.shutdown()
+    assert time.monotonic() - began < 3

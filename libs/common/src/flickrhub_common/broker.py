@@ -180,8 +180,9 @@ class Messaging:
     async def stop(self) -> None:
         """Stop taking messages, let handlers finish within the drain time, give the rest back, close."""
         await self._link.stop_taking()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._in_flight.none.wait(), self._drain_seconds)
+        cut = await self._in_flight.drain(self._drain_seconds)
+        if cut:
+            log.warning("messages_given_back", count=cut)
         await self._link.close()
 
     async def ping(self) -> None:

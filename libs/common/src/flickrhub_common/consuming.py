@@ -1,8 +1,9 @@
 """The edge of a consumer: a message read before its handler, and settled after it whatever came out."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aio_pika import IncomingMessage
@@ -19,24 +20,45 @@ TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 Settle = Callable[[str, IncomingMessage, Exception | None], Awaitable[None]]
 
 
+CANCEL_SECONDS = 0.5
+
+
 class InFlight:
-    """How many messages are in a handler's hands; ``none`` is set while there are none."""
+    """The messages that are in a handler's hands, by the tasks that handle them."""
 
     def __init__(self) -> None:
-        self._count = 0
-        self.none = asyncio.Event()
-        self.none.set()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._none = asyncio.Event()
+        self._none.set()
 
     def enter(self) -> None:
-        """One more."""
-        self._count += 1
-        self.none.clear()
+        """The current task has one."""
+        self._tasks.append(_current_task())
+        self._none.clear()
 
     def leave(self) -> None:
-        """One less."""
-        self._count -= 1
-        if not self._count:
-            self.none.set()
+        """The current task has it no more."""
+        self._tasks.remove(_current_task())
+        if not self._tasks:
+            self._none.set()
+
+    async def drain(self, seconds: float) -> int:
+        """Wait until there are none, at most so long, then cancel the handlers; returns how many these were.
+
+        Else they would go on among closing connections, and take what they meet there for failures of their work.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), seconds)
+        cut = tuple(self._tasks)
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(cut, timeout=CANCEL_SECONDS)
+        return len(cut)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    return cast("asyncio.Task[Any]", asyncio.current_task())
 
 
 class Edge(BaseMiddleware[Any, IncomingMessage]):

@@ -37,7 +37,7 @@ log = logger(__name__)
 
 CONFIRM_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
 """What the drivers raise when RabbitMQ is away, slow or going (a closed channel is a RuntimeError of aiormq's)."""
 

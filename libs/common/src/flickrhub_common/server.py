@@ -3,8 +3,10 @@
 import asyncio
 import math
 import signal
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -23,6 +25,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 MAX_BODY_BYTES = 1024 * 1024
 IDLE_SECONDS = 75
 """Longer than our clients keep an idle connection: none is closed under a request."""
+PARTING_SECONDS = 0.5
 UNTRACED = frozenset({"/health", "/health/ready"})
 
 
@@ -76,12 +79,9 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
 
     ``own_pace`` are the paths that see to it themselves that a body comes in good time.
 
-    Uvicorn raises the signal it caught once more after it has stopped, which would turn a designed stop into death by
-    signal; so the signal's own disposition is made harmless first.
+    A signal counts from the first moment on, also while the app still opens, and another one changes nothing.
     """
     keep_freed_memory()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     limits = ConnectionLimits(
         connections=settings.max_connections,
         head_seconds=settings.request_header_seconds,
@@ -99,10 +99,31 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.http_grace_seconds()),
         timeout_keep_alive=IDLE_SECONDS,
     )
-    uvicorn.Server(config).run()
+    server = Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    server.run()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but a stop is always a whole one, and clients are told of it before their connections go."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop. Uvicorn's own would raise the signal again at the end, and at a second one leave all open."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; for the first moment requests still come in, and each reply asks for the end of its connection.
+
+        Else a request that is on its way over an idle connection would meet its closing.
+        """
+        if self.server_state.connections:
+            self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+            await asyncio.sleep(PARTING_SECONDS)
+        await super().shutdown(sockets)
 
 
 class _AnsweredWhenStopped:

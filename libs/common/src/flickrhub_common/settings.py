@@ -7,7 +7,7 @@ and Docker mount secrets). A bad value ends the process with one line that names
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -23,6 +23,9 @@ from flickrhub_common.addresses import AddressPolicy
 from flickrhub_common.sealing import KeyRing
 
 S = TypeVar("S", bound=BaseSettings)
+
+CLOSING_SECONDS = 3.5
+"""What parting from clients and closing every connection take at the most, when the servers are silent."""
 
 
 class _FilesSource(EnvSettingsSource):
@@ -73,8 +76,20 @@ class Settings(BaseSettings):
         20,
         gt=0,
         allow_inf_nan=False,
-        description="How long work in flight may take to finish after SIGTERM, in seconds.",
+        description="Time from SIGTERM to the end of the process, in seconds; work in flight may finish within it.",
     )
+
+    HTTP_SHARE: ClassVar[float] = 0.05
+    """The part of the grace time that requests under way may take; messages in hand have the rest."""
+
+    def http_grace_seconds(self) -> float:
+        """How long requests under way may take after SIGTERM."""
+        return self.shutdown_grace_seconds * self.HTTP_SHARE
+
+    def drain_seconds(self) -> float:
+        """How long messages in hand may take after that; what is left then is for closing connections."""
+        closing = min(CLOSING_SECONDS, self.shutdown_grace_seconds / 4)
+        return self.shutdown_grace_seconds - self.http_grace_seconds() - closing
 
     @classmethod
     def settings_customise_sources(

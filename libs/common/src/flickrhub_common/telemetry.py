@@ -4,6 +4,7 @@ Without a collector (``OTEL_EXPORTER_OTLP_ENDPOINT``) nothing is recorded, but t
 ``trace_id`` is part of the contract.
 """
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,19 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRat
 
 from flickrhub_common.settings import Settings
 
+LAST_SPANS_SECONDS = 1.5
+"""How long a stopping process waits for its last spans to be taken."""
+
+
+class SpanProcessor(BatchSpanProcessor):
+    """Exports spans in batches, and ends in time."""
+
+    def shutdown(self) -> None:
+        """Send what is left, for a moment: the SDK's own waits 20 to 30 s for a collector that is away."""
+        last = threading.Thread(target=super().shutdown, name="last-spans", daemon=True)
+        last.start()
+        last.join(LAST_SPANS_SECONDS)
+
 
 def make_tracer_provider(settings: Settings, *, service: str) -> TracerProvider:
     """Make the process's tracer provider; exporting and instrumenting clients only when a collector is set."""
@@ -29,7 +43,7 @@ def make_tracer_provider(settings: Settings, *, service: str) -> TracerProvider:
         return TracerProvider(resource=resource, sampler=ALWAYS_OFF)
     provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(1.0)))
     endpoint = settings.otel_exporter_otlp_endpoint.rstrip("/") + "/v1/traces"
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    provider.add_span_processor(SpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     instrument_clients(provider)
     return provider
 

@@ -1,5 +1,9 @@
-"""``python -m flickrhub_auth``."""
+"""`python -m flickrhub_auth`."""
 
-from flickrhub_auth.main import run
+from flickrhub_common.early_signals import end_quietly
 
-run()
+if __name__ == "__main__":
+    end_quietly()
+    from flickrhub_auth.main import run
+
+    run()

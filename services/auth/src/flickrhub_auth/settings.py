@@ -24,6 +24,9 @@ class AuthSettings(
 ):
     """The auth process."""
 
+    HTTP_SHARE = 0.7
+    """A request may be waiting for Flickr; the messages auth reads are done in a moment."""
+
     port: int = Field(3101, ge=0, le=65535, description="Port of the internal HTTP API and the health endpoints.")
     oauth_mode: Mode = Field(
         Mode.OOB,

@@ -79,7 +79,7 @@ async def opened(settings: AuthSettings, tracer_provider: TracerProvider | None 
         stack.push_async_callback(redis.aclose)
         http = await stack.enter_async_context(make_http_client(timeout_seconds=settings.flickr_timeout_seconds))
         messaging = Messaging(
-            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
+            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds()
         )
         keys = settings.key_ring()
         usecases = make_usecases(

@@ -1,5 +1,9 @@
-"""``python -m flickrhub_executor``."""
+"""`python -m flickrhub_executor`."""
 
-from flickrhub_executor.main import run
+from flickrhub_common.early_signals import end_quietly
 
-run()
+if __name__ == "__main__":
+    end_quietly()
+    from flickrhub_executor.main import run
+
+    run()

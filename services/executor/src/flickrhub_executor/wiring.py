@@ -89,7 +89,7 @@ async def running(
         settings,
         service=service_name(settings),
         tracer_provider=tracer_provider,
-        drain_seconds=settings.shutdown_grace_seconds,
+        drain_seconds=settings.drain_seconds(),
     )
     async with AsyncExitStack() as stack:
         redis = make_redis(settings, max_connections=2 * settings.concurrency() + 8)

@@ -33,6 +33,9 @@ class GatewaySettings(
 ):
     """The environment of the gateway."""
 
+    HTTP_SHARE = 0.45
+    """Photos come in by HTTP; the messages a gateway reads are done in a moment."""
+
     auth_url: str = Field("http://127.0.0.1:3101", description="Base URL of the auth service's internal HTTP.")
     job_ttl_complete_days: float = Field(
         0, ge=0, le=36500, description="Days a completed job is kept after it ended; 0 keeps it for good."

@@ -145,7 +145,7 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         stack.push_async_callback(redis.aclose)
         auth = await _open_auth(stack, settings)
         messaging = Messaging(
-            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
+            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds() / 2
         )
         published = MarkPublished(stores.jobs, clock)
         publisher = _publisher(settings, messaging, published)
@@ -163,8 +163,8 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         await stack.enter_async_context(beside(timer.sweep(settings.sweep_interval_seconds, sweep)))
         sweep_uploads = _sweep_uploads(settings, stores)
         await stack.enter_async_context(beside(timer.sweep_uploads(settings.upload_sweep_seconds, sweep_uploads)))
-        stack.push_async_callback(publisher.drain, settings.shutdown_grace_seconds / 4)
-        stack.push_async_callback(use.receive_upload.ended, settings.shutdown_grace_seconds / 4)
+        stack.push_async_callback(publisher.drain, settings.drain_seconds() / 4)
+        stack.push_async_callback(use.receive_upload.ended, settings.drain_seconds() / 4)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "mongo": _in_turn(partial(ping_mongo, mongo), stores.check_indexes),

@@ -67,7 +67,7 @@ async def opened(
         await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, deliveries.ensure_indexes)))
         receiver = await stack.enter_async_context(_receiver(settings, tracer_provider))
         messaging = Messaging(
-            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
+            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds()
         )
         _subscribe(settings, messaging, deliveries, _endpoints(settings, redis), receiver)
         stack.push_async_callback(messaging.stop)
