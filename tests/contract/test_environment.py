@@ -221,6 +221,8 @@ BAD = {
         "CALLBACK_RETRY_DELAY_MS": "-1",
         "CALLBACK_TIMEOUT_SECONDS": "never",
         "CALLBACK_ALLOW_CIDRS": "10.0.0.0/33",
+        "CALLBACK_ENDPOINT_CONCURRENCY": "-1",
+        "CALLBACK_EXPIRE_HOURS": "0",
     },
 }
 SETTINGS: dict[str, type[Settings]] = {

@@ -20,7 +20,7 @@ MANNERS = ["gone", "silent"]
 WATCHERS = {
     "rabbitmq": ("gateway", "auth", "executor-rest", "notifier"),
     "mongo": ("gateway", "auth", "notifier"),
-    "redis": ("gateway", "auth", "executor-rest"),
+    "redis": ("gateway", "auth", "executor-rest", "notifier"),
     "auth": ("gateway", "executor-rest"),
 }
 

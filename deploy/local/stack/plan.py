@@ -125,5 +125,5 @@ def needs(process: str) -> tuple[str, ...]:
     if process.startswith("executor-"):  # they read the photos that wait in MongoDB
         return ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN")
     if process == "notifier":
-        return ("RABBIT_URL", "MONGO_URL", "ENCRYPTION_KEYS")
+        return ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "ENCRYPTION_KEYS")
     return caller.HANDED_OUT

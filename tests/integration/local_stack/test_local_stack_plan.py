@@ -40,7 +40,7 @@ def prepared(places: Places, environ: dict[str, str]) -> dict[str, dict[str, Any
         ("executor-rest", ("RABBIT_URL", "REDIS_URL", "INTERNAL_API_TOKEN")),
         ("executor-upload", ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN")),
         ("executor-replace", ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN")),
-        ("notifier", ("RABBIT_URL", "MONGO_URL", "ENCRYPTION_KEYS")),
+        ("notifier", ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "ENCRYPTION_KEYS")),
         ("flickr-sim", ()),
         ("mongo", ()),
     ],

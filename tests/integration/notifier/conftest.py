@@ -1,4 +1,4 @@
-"""A running notifier on the real RabbitMQ and MongoDB."""
+"""A running notifier on the real RabbitMQ, MongoDB and Redis."""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -11,18 +11,21 @@ from pydantic import SecretStr
 
 from flickrhub_common.broker import Messaging
 from flickrhub_common.mongo import Database, make_mongo
-from flickrhub_common.settings import MongoSettings, RabbitSettings
+from flickrhub_common.settings import MongoSettings, RabbitSettings, RedisSettings
 from flickrhub_notifier.settings import NotifierSettings
 from tests.integration.notifier.running import RunNotifier
 
 
 @pytest.fixture
-def notifier_settings(rabbit_settings: RabbitSettings, mongo_settings: MongoSettings) -> NotifierSettings:
+def notifier_settings(
+    rabbit_settings: RabbitSettings, mongo_settings: MongoSettings, redis_settings: RedisSettings
+) -> NotifierSettings:
     """Short times, loopback allowed."""
     return NotifierSettings(
         rabbit_url=rabbit_settings.rabbit_url,
         mongo_url=mongo_settings.mongo_url,
         mongo_db=mongo_settings.mongo_db,
+        redis_url=redis_settings.redis_url,
         encryption_keys=SecretStr("k1:" + b64encode(b"1" * 32).decode()),
         callback_enabled=True,
         callback_allow_cidrs="127.0.0.0/8,::1/128",

@@ -2,6 +2,10 @@
 
 import asyncio
 import contextlib
+import gzip
+import itertools
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 from tests.support.listening import Serve, listening
@@ -20,6 +24,11 @@ class Nasty:
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}/in"
+
+    @property
+    def tls_url(self) -> str:
+        """Its address, for those that are to believe it speaks TLS."""
+        return f"https://127.0.0.1:{self.port}/in"
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Misbehave until the other side gives up."""
@@ -114,3 +123,90 @@ async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     await reader.read(65536)
     await _send(writer, b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")
     await reader.read()
+
+
+async def _hang(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65536):
+        pass
+    raise ConnectionResetError
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close so that the other side sees a reset, whatever is on its way."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\n" + b"x" * 1000
+STAGES = {
+    "nothing": 0,
+    "half a status line": 6,
+    "half the headers": REPLY.index(b"plain"),
+    "the headers": REPLY.index(b"\r\n\r\n") + 4,
+    "half the body": len(REPLY) - 500,
+}
+
+
+def hanging_after(stage: str) -> Serve:
+    """Sends so much of a reply, then nothing more."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        await _send(writer, REPLY[: STAGES[stage]])
+        await _hang(reader)
+
+    return serve
+
+
+def resetting_after(stage: str) -> Serve:
+    """Sends so much of a reply, then resets the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        await _send(writer, REPLY[: STAGES[stage]])
+        await asyncio.sleep(0.05)
+        _reset(writer)
+
+    return serve
+
+
+async def resetting_at_once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes the connection and resets it."""
+    _reset(writer)
+
+
+def dripping(data: bytes) -> Serve:
+    """Sends this byte by byte, and its last byte again and again."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        for byte in itertools.chain(data, itertools.repeat(data[-1])):
+            await _send(writer, bytes([byte]))
+            await asyncio.sleep(0.05)
+
+    return serve
+
+
+def storming(interim: bytes) -> Serve:
+    """Says that it goes on as fast as it can, and never does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        await _over_and_over(writer, interim * 100)
+
+    return serve
+
+
+async def endless_zip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sends zeros without end, each megabyte as a kilobyte of gzip."""
+    await reader.read(65536)
+    await _send(writer, b"HTTP/1.1 500 No\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n")
+    await _over_and_over(writer, gzip.compress(b"\0" * 1_000_000))
+
+
+async def stalling_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Begins a TLS handshake and never ends it."""
+    await reader.read(65536)
+    await _send(writer, b"\x16\x03\x03\x40\x00\x02")
+    await _over_and_over(writer, b"\x00", every=0.05)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -116,10 +115,11 @@ async def test_after_the_last_attempt_there_is_one_dead_letter_with_its_reason_a
     event = an_ended_job(settings, receiver.url("/in?key=query-secret"), "a-client-secret")
     await sender.send_event(event)
     [letter] = await dead_letters(rabbit_admin)
-    expected = {"reason": "http_503", "attempts": 3, "job_id": event.job_id, "trace_id": event.trace_id}
+    ids = {"job_id": event.job_id, "trace_id": event.trace_id}
+    expected = {"reason": "http_503", "attempts": 3, "replays": 0, **ids}
     assert {name: letter.headers.get(name) for name in expected} == expected
     assert letter.type == "callback.due"
-    assert json.loads(letter.body) == {"version": 1, "job_id": event.job_id, "attempt": 3, "replay": 0}
+    assert CallbackDue.model_validate_json(letter.body) == CallbackDue(job_id=event.job_id, attempt=3)
     assert len(receiver.requests) == 3
     document = await stored(database, event.job_id, "failed")
     assert document["reason"] == "http_503"
@@ -133,6 +133,38 @@ async def test_after_the_last_attempt_there_is_one_dead_letter_with_its_reason_a
 async def _buried(database: Database, job_id: str) -> bool:
     document = await database["deliveries"].find_one({"_id": job_id})
     return document is not None and document["dead_lettered_at"] is not None
+
+
+async def test_a_dead_letter_is_replayed_once_however_often_it_is_sent_again(
+    run: RunNotifier,
+    settings: NotifierSettings,
+    sender: Messaging,
+    receiver: CallbackReceiver,
+    database: Database,
+    rabbit_admin: RabbitAdmin,
+) -> None:
+    await run(callback_retry_attempts=1)
+    await run(callback_retry_attempts=1)
+    receiver.script("/in", Reply(503))
+    event = an_ended_job(settings, receiver.url("/in"))
+    await sender.send_event(event)
+    [letter] = await dead_letters(rabbit_admin)
+    replay = CallbackDue.model_validate_json(letter.body).model_copy(update={"attempt": 1, "replay": 1})
+    await asyncio.gather(*(sender.send_later(replay, queue=NOTIFIER_CALLBACKS_DUE, seconds=0) for _ in range(6)))
+    document = await stored(database, event.job_id, "delivered")
+    await sender.send_later(replay.model_copy(update={"replay": 2}), queue=NOTIFIER_CALLBACKS_DUE, seconds=0)
+    await sender.send_event(event.model_copy(update={"replay": 1}))  # the job itself, run again: a callback of its own
+    await stored(database, f"{event.job_id}-r1", "delivered")
+    await settled(rabbit_admin)
+    first, second, third = receiver.requests
+    assert first.body == second.body == bytes(document["body"])
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [
+        *(event.job_id, event.job_id),
+        f"{event.job_id}-r1",
+    ]
+    Webhook(SECRET).verify(third.body, third.headers)
+    assert [(entry["number"], entry["status"]) for entry in document["attempts"]] == [(1, 503), (2, 200)]
+    assert document["replays"] == 1
 
 
 async def test_a_gone_receiver_and_a_refused_address_are_dead_at_once(
@@ -295,10 +327,21 @@ async def ended_span(spans: InMemorySpanExporter, span_id: int) -> ReadableSpan:
 
 async def test_readiness_names_what_is_away(run: RunNotifier) -> None:
     nowhere = SecretStr("mongodb://127.0.0.1:9/?directConnection=true&serverSelectionTimeoutMS=300")
-    assert await verdicts(await run()) == {"rabbitmq": True, "mongo": True}
-    assert await verdicts(await run(mongo_url=nowhere)) == {"rabbitmq": True, "mongo": False}
+    assert await verdicts(await run()) == {"rabbitmq": True, "mongo": True, "redis": True}
+    assert await verdicts(await run(mongo_url=nowhere)) == {"rabbitmq": True, "mongo": False, "redis": True}
     no_rabbit = await run(rabbit_url=SecretStr("amqp://guest:guest@127.0.0.1:9/"))
-    assert await verdicts(no_rabbit) == {"rabbitmq": False, "mongo": True}
+    assert await verdicts(no_rabbit) == {"rabbitmq": False, "mongo": True, "redis": True}
+    no_redis = await run(redis_url=SecretStr("redis://127.0.0.1:9/"))
+    assert await verdicts(no_redis) == {"rabbitmq": True, "mongo": True, "redis": False}
+
+
+async def test_without_redis_callbacks_go_on(
+    run: RunNotifier, settings: NotifierSettings, sender: Messaging, receiver: CallbackReceiver
+) -> None:
+    await run(redis_url=SecretStr("redis://127.0.0.1:9/"))
+    for _ in range(20):
+        await sender.send_event(an_ended_job(settings, receiver.url("/in")))
+    await receiver.received(20, "/in", within=5)
 
 
 async def verdicts(checks: Mapping[str, Check]) -> dict[str, bool]:

@@ -16,6 +16,7 @@ def a_delivery(job_id: str | None = None) -> Delivery:
     """A delivery as it is when its first attempt begins."""
     return Delivery(
         job_id=job_id or str(uuid.uuid4()),
+        user_id="user-1",
         url="https://hooks.example/in?key=1",
         sealed_secret="v1.k1.sealed",
         body='{"title":"Hà Nội"}'.encode(),
@@ -56,6 +57,16 @@ class DeliveriesBehaviour:
     async def test_an_unknown_delivery_is_none(self, store: Deliveries) -> None:
         assert await store.load("nobody") is None
         assert await store.claim("nobody", attempt=1, now=NOW, until=LATER) is None
+        assert await store.reopen("nobody", replay=1, now=NOW) is None
+        assert await store.expire("nobody", now=NOW) is None
+
+    async def test_a_replayed_job_has_a_delivery_of_its_own(self, store: Deliveries) -> None:
+        first = a_delivery()
+        again = replace(first, job_replay=1, body=b"another outcome")
+        assert await store.open(first) is None
+        assert await store.open(again) is None
+        assert await store.load(first.job_id) == first
+        assert await store.load(f"{first.job_id}-r1") == again
 
     async def test_a_claim_is_had_only_when_it_is_free_or_over(self, store: Deliveries) -> None:
         delivery = a_delivery()
@@ -131,3 +142,56 @@ class DeliveriesBehaviour:
         assert await store.record(delivery.job_id, an_attempt(2), Retry(LATER, "http_500")) is None
         assert await store.record(delivery.job_id, an_attempt(2, 200), Delivered()) is None
         assert await store.load(delivery.job_id) == finished
+
+    async def given_up(self, store: Deliveries) -> Delivery:
+        """A delivery given up after two attempts, its dead letter confirmed."""
+        delivery = a_delivery()
+        await store.open(delivery)
+        await store.record(delivery.id, an_attempt(), Retry(NOW, "http_500"))
+        await store.record(delivery.id, an_attempt(2), GiveUp(DeliveryState.FAILED, "http_500"))
+        await store.mark_buried(delivery.id, at=NOW)
+        return delivery
+
+    async def test_a_replay_begins_another_round_of_attempts_once(self, store: Deliveries) -> None:
+        delivery = await self.given_up(store)
+        reopened = await store.reopen(delivery.id, replay=1, now=LATER)
+        assert reopened == replace(
+            delivery,
+            state=DeliveryState.PENDING,
+            next_attempt=3,
+            next_attempt_at=LATER,
+            claimed_until=None,
+            reason="http_500",
+            dead_lettered_at=None,
+            replays=1,
+            earlier_attempts=2,
+            round_began_at=LATER,
+        )
+        assert await store.load(delivery.id) == reopened
+        assert await store.reopen(delivery.id, replay=1, now=LATER) is None
+        assert await store.reopen(delivery.id, replay=2, now=LATER) is None, "it isn't given up"
+        await store.record(delivery.id, an_attempt(3), GiveUp(DeliveryState.GONE, "http_410"))
+        assert await store.reopen(delivery.id, replay=1, now=LATER) is None
+        again = await store.reopen(delivery.id, replay=3, now=LATER)
+        assert again is not None
+        assert (again.replays, again.earlier_attempts) == (3, 3)
+
+    async def test_of_many_replays_at_once_one_reopens(self, store: Deliveries) -> None:
+        delivery = await self.given_up(store)
+        found = await asyncio.gather(*(store.reopen(delivery.id, replay=1, now=LATER) for _ in range(8)))
+        assert sum(reopened is not None for reopened in found) == 1
+
+    async def test_what_has_arrived_is_never_reopened(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        delivered = await store.record(delivery.id, an_attempt(status=200), Delivered())
+        assert await store.reopen(delivery.id, replay=1, now=LATER) is None
+        assert await store.load(delivery.id) == delivered
+
+    async def test_a_delivery_that_waits_too_long_is_given_up_unless_somebody_is_at_it(self, store: Deliveries) -> None:
+        delivery = a_delivery()
+        await store.open(delivery)
+        assert await store.expire(delivery.id, now=NOW) is None
+        expired = await store.expire(delivery.id, now=LATER)
+        assert expired == replace(delivery, state=DeliveryState.FAILED, reason="expired", claimed_until=None)
+        assert await store.expire(delivery.id, now=LATER) is None

@@ -5,7 +5,20 @@ from dataclasses import replace
 from datetime import datetime
 
 from flickrhub_common.errors import Unavailable
-from flickrhub_notifier.models import Answer, Attempt, Delivered, Delivery, DeliveryState, GiveUp, Post, Verdict
+from flickrhub_notifier.models import (
+    EXPIRED,
+    Answer,
+    Attempt,
+    Delivered,
+    Delivery,
+    DeliveryState,
+    GiveUp,
+    NoRoom,
+    Post,
+    Report,
+    Slot,
+    Verdict,
+)
 
 
 class FakeDeliveries:
@@ -22,32 +35,59 @@ class FakeDeliveries:
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery, or give the one there is."""
         self._there("open")
-        existing = self.stored.get(delivery.job_id)
+        existing = self.stored.get(delivery.id)
         if existing is None:
-            self.stored[delivery.job_id] = delivery
-            self.attempts[delivery.job_id] = []
+            self.stored[delivery.id] = delivery
+            self.attempts[delivery.id] = []
         return existing
 
-    async def load(self, job_id: str) -> Delivery | None:
+    async def load(self, delivery_id: str) -> Delivery | None:
         """The delivery as it stands."""
         self._there("load")
-        return self.stored.get(job_id)
+        return self.stored.get(delivery_id)
 
-    async def claim(self, job_id: str, *, attempt: int, now: datetime, until: datetime) -> Delivery | None:
+    async def claim(self, delivery_id: str, *, attempt: int, now: datetime, until: datetime) -> Delivery | None:
         """Claim a due and free attempt."""
         self._there("claim")
-        found = self.stored.get(job_id)
+        found = self.stored.get(delivery_id)
         if found is None or found.state is not DeliveryState.PENDING or found.next_attempt != attempt:
             return None
         if found.next_attempt_at > now or (found.claimed_until is not None and found.claimed_until > now):
             return None
         return self._put(replace(found, claimed_until=until))
 
-    async def record(self, job_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
+    async def reopen(self, delivery_id: str, *, replay: int, now: datetime) -> Delivery | None:
+        """Begin another round."""
+        self._there("reopen")
+        found = self.stored.get(delivery_id)
+        if found is None or found.state not in (DeliveryState.FAILED, DeliveryState.GONE) or found.replays >= replay:
+            return None
+        return self._put(
+            replace(
+                found,
+                state=DeliveryState.PENDING,
+                replays=replay,
+                round_began_at=now,
+                next_attempt_at=now,
+                claimed_until=None,
+                dead_lettered_at=None,
+                earlier_attempts=found.next_attempt - 1,
+            )
+        )
+
+    async def expire(self, delivery_id: str, *, now: datetime) -> Delivery | None:
+        """Give up what waits."""
+        self._there("expire")
+        found = self.stored.get(delivery_id)
+        if found is None or found.state is not DeliveryState.PENDING or (found.claimed_until or now) > now:
+            return None
+        return self._put(replace(found, state=DeliveryState.FAILED, reason=EXPIRED, claimed_until=None))
+
+    async def record(self, delivery_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt and what follows."""
         self._there("record")
-        found = self.stored[job_id]
-        self.attempts[job_id].append(attempt)
+        found = self.stored[delivery_id]
+        self.attempts[delivery_id].append(attempt)
         out_of_turn = found.next_attempt != attempt.number and not isinstance(verdict, Delivered)
         if found.state is not DeliveryState.PENDING or out_of_turn:
             return None
@@ -58,13 +98,13 @@ class FakeDeliveries:
             return self._put(replace(moved, state=verdict.state, reason=verdict.reason))
         return self._put(replace(moved, next_attempt_at=verdict.at, reason=verdict.reason))
 
-    async def mark_buried(self, job_id: str, *, at: datetime) -> None:
+    async def mark_buried(self, delivery_id: str, *, at: datetime) -> None:
         """Note the dead letter."""
         self._there("mark_buried")
-        self._put(replace(self.stored[job_id], dead_lettered_at=at))
+        self._put(replace(self.stored[delivery_id], dead_lettered_at=at))
 
     def _put(self, delivery: Delivery) -> Delivery:
-        self.stored[delivery.job_id] = delivery
+        self.stored[delivery.id] = delivery
         return delivery
 
     def _there(self, method: str) -> None:
@@ -87,3 +127,37 @@ class FakeReceiver:
         if self.during is not None:
             self.during()
         return self.answers.pop(0) if self.answers else Answer(200)
+
+
+class FakeEndpoints:
+    """Has room unless `room` says otherwise; remembers who entered and what was reported. Set `away` to be without."""
+
+    def __init__(self) -> None:
+        self.room: list[NoRoom | None] = []
+        self.entered: list[str] = []
+        self.reports: list[Report] = []
+        self.away = False
+
+    @property
+    def under_way(self) -> int:
+        """Slots that were not given back."""
+        return len(self.entered) - len(self.reports)
+
+    async def enter(self, endpoint: str, *, owner: str) -> Slot | NoRoom:
+        """Give a slot, or what is scripted instead."""
+        self._there()
+        found = self.room.pop(0) if self.room else None
+        if found is not None:
+            return found
+        self.entered.append(endpoint)
+        return Slot(endpoint, owner)
+
+    async def leave(self, slot: Slot, report: Report) -> bool:
+        """Remember what was learnt."""
+        self._there()
+        self.reports.append(report)
+        return False
+
+    def _there(self) -> None:
+        if self.away:
+            raise Unavailable("redis")

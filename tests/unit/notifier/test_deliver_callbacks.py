@@ -1,8 +1,6 @@
 """Deliveries from the event to their end, with fakes: what is sent, stored and left behind, and what crashes cost."""
 
 import json
-from base64 import b64encode
-from dataclasses import dataclass, field
 
 import pytest
 import structlog
@@ -10,79 +8,16 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from standardwebhooks import Webhook
 
-from flickrhub_common.contracts import Callback, CallbackDue, JobCompleted, JobFailed
+from flickrhub_common.contracts import Callback, CallbackDue
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.retry import Backoff
-from flickrhub_common.sealing import KeyRing
 from flickrhub_common.signing import hex_signature
-from flickrhub_common.testing import FakeClock, FakeMessaging, Sent
-from flickrhub_common.topology import CALLBACK_DLQ, NOTIFIER_CALLBACKS_DUE
+from flickrhub_common.testing import Sent
+from flickrhub_common.topology import CALLBACK_DLQ
 from flickrhub_notifier.errors import UnknownDelivery
 from flickrhub_notifier.models import Answer, Delivery, DeliveryState, Post
-from flickrhub_notifier.usecases import ContinueDelivery, MakeAttempt, Policy, StartDelivery
-from tests.support.samples import a_completion, a_failure
-from tests.unit.notifier.fakes import FakeDeliveries, FakeReceiver
-
-KEYS = KeyRing.parse("k1:" + b64encode(b"1" * 32).decode())
-OTHER_KEYS = KeyRing.parse("k2:" + b64encode(b"2" * 32).decode())
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-JOB = "0c7c2f9e-6c2b-4f1e-9d0a-000000000001"
-URL = "https://hooks.example:8443/in/path-secret?key=query-secret"
-
-
-def an_event(secret: str | None = SECRET, *, url: str = URL, failed: bool = False) -> JobCompleted | JobFailed:
-    """An ended job that asks for a callback."""
-    sealed = None if secret is None else KEYS.seal(secret, purpose="callback_secret", owner=JOB)
-    event = a_failure(JOB) if failed else a_completion(JOB)
-    return event.model_copy(update={"callback": Callback(url=url, sealed_secret=sealed)})
-
-
-@dataclass
-class Notifier:
-    """The use cases on fakes."""
-
-    deliveries: FakeDeliveries = field(default_factory=FakeDeliveries)
-    receiver: FakeReceiver = field(default_factory=FakeReceiver)
-    messaging: FakeMessaging = field(default_factory=FakeMessaging)
-    clock: FakeClock = field(default_factory=FakeClock)
-    keys: KeyRing = KEYS
-    enabled: bool = True
-
-    def make(self) -> MakeAttempt:
-        policy = Policy(max_attempts=3, backoff=Backoff(first=1, jitter=0), timeout_seconds=15)
-        return MakeAttempt(self.deliveries, self.receiver, self.messaging, self.keys, self.clock, policy)
-
-    async def event(self, event: JobCompleted | JobFailed | None = None) -> None:
-        await StartDelivery(self.make(), enabled=self.enabled)(event or an_event())
-
-    async def due(self, attempt: int) -> None:
-        await ContinueDelivery(self.make())(CallbackDue(job_id=JOB, attempt=attempt))
-
-    async def next_due(self) -> None:
-        """Let the time of the last message in the ladder come, and its message with it."""
-        sent = self.messaging.all("later")[-1]
-        assert isinstance(sent.message, CallbackDue)
-        self.clock.advance(sent.seconds or 0)
-        await self.due(sent.message.attempt)
-
-    @property
-    def delivery(self) -> Delivery:
-        return self.deliveries.stored[JOB]
-
-    @property
-    def statuses(self) -> list[tuple[int, int | None, str | None]]:
-        return [(a.number, a.answer.status, a.answer.error) for a in self.deliveries.attempts[JOB]]
-
-
-@pytest.fixture
-def notifier() -> Notifier:
-    """A notifier of which everything is there."""
-    return Notifier()
-
-
-def later(attempt: int, seconds: float) -> Sent:
-    return Sent("later", CallbackDue(job_id=JOB, attempt=attempt), queue=NOTIFIER_CALLBACKS_DUE, seconds=seconds)
-
+from tests.support.samples import a_completion
+from tests.unit.notifier.fakes import FakeReceiver
+from tests.unit.notifier.notifier_on_fakes import JOB, KEYS, OTHER_KEYS, SECRET, URL, Notifier, an_event, later
 
 # -- the ordinary course ------------------------------------------------------------------------------------------
 
@@ -148,7 +83,7 @@ async def test_the_last_failure_ends_in_one_dead_letter_that_holds_ids_only(noti
     assert notifier.statuses == [(1, 500, None), (2, None, "timeout"), (3, 503, None)]
     assert [sent.seconds for sent in notifier.messaging.all("later")] == [1.0, 2.0]
     trace_id = notifier.delivery.trace_id
-    headers = {"reason": "http_503", "attempts": 3, "job_id": JOB, "trace_id": trace_id}
+    headers = {"reason": "http_503", "attempts": 3, "job_id": JOB, "trace_id": trace_id, "replays": 0}
     expected = Sent("dead", CallbackDue(job_id=JOB, attempt=3), queue=CALLBACK_DLQ, headers=headers)
     assert notifier.messaging.all("dead") == [expected]
     assert notifier.delivery.dead_lettered_at == notifier.clock.now()
@@ -350,8 +285,10 @@ async def test_while_mongo_is_away_nothing_is_sent_and_the_message_waits(notifie
     else:
         notifier.receiver.answers = [Answer(500)]
         await notifier.event()
+        notifier.clock.advance(1)
         with pytest.raises(Unavailable):
             await notifier.due(2)
+        assert notifier.endpoints.under_way == 0
     assert len(notifier.receiver.posts) == (0 if method == "open" else 1)
 
 

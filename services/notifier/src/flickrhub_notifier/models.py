@@ -6,6 +6,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from flickrhub_common.contracts import delivery_id
+
+EXPIRED = "expired"
+"""The reason of a delivery that waited too long to be worth another attempt."""
+
 
 class DeliveryState(StrEnum):
     """``pending`` until a receiver takes it, the attempts are used up, or the receiver says it is gone (410)."""
@@ -18,9 +23,14 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One callback of one job, without its history. ``body`` is what every attempt sends, byte for byte."""
+    """One callback of one run of a job, without its history. ``body`` is what every attempt sends, byte for byte.
+
+    ``replays`` is how often it was replayed from the dead letters; each replay begins a round of attempts at
+    ``round_began_at``, after ``earlier_attempts`` of the rounds before.
+    """
 
     job_id: str
+    user_id: str
     url: str = field(repr=False)
     sealed_secret: str | None = field(repr=False)
     body: bytes = field(repr=False)
@@ -33,6 +43,24 @@ class Delivery:
     state: DeliveryState = DeliveryState.PENDING
     reason: str | None = None
     dead_lettered_at: datetime | None = None
+    job_replay: int = 0
+    replays: int = 0
+    earlier_attempts: int = 0
+    round_began_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """What it is stored and signed under: the same on every attempt and replay of it."""
+        return delivery_id(self.job_id, self.job_replay)
+
+    @property
+    def began_at(self) -> datetime:
+        """Since when it has been trying to arrive."""
+        return self.round_began_at or self.created_at
+
+    def free_at(self) -> datetime:
+        """When its next attempt may be made: it is due, and nobody holds its claim any more."""
+        return max(self.next_attempt_at, self.claimed_until or self.next_attempt_at)
 
 
 @dataclass(frozen=True)
@@ -134,3 +162,43 @@ class Bury:
 
 
 FollowUp = Nothing | Wait | Bury
+
+
+class Sign(StrEnum):
+    """What an answer says of the endpoint: it is well, it has no room (or isn't there), or nothing."""
+
+    WELL = "well"
+    STRAINED = "strained"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The right to make one attempt at an endpoint now. ``shared`` is False for one given without Redis."""
+
+    endpoint: str
+    owner: str
+    probe: bool = False
+    shared: bool = True
+
+
+@dataclass(frozen=True)
+class NoRoom:
+    """An endpoint that takes nothing now.
+
+    ``shut_for`` is for how long nobody will be let in, in seconds (0 if only its slots are taken); ``turn_in`` how
+    long those who line up already will take, if it goes on as it goes.
+    """
+
+    shut_for: float
+    turn_in: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an attempt has learnt of its endpoint; ``asked`` is the wait it asked for (``Retry-After``), in seconds."""
+
+    delivery_id: str
+    sign: Sign
+    seconds: float
+    asked: float = 0.0

@@ -9,12 +9,13 @@ from flickrhub_common.settings import (
     CallbackTargetSettings,
     MongoSettings,
     RabbitSettings,
+    RedisSettings,
     SealingSettings,
     Settings,
 )
 
 
-class NotifierSettings(RabbitSettings, MongoSettings, SealingSettings, CallbackTargetSettings, Settings):
+class NotifierSettings(RabbitSettings, MongoSettings, RedisSettings, SealingSettings, CallbackTargetSettings, Settings):
     """The notifier's settings."""
 
     port: int = Field(3121, ge=0, le=65535, description="Port the notifier's health pages listen on.")
@@ -34,6 +35,22 @@ class NotifierSettings(RabbitSettings, MongoSettings, SealingSettings, CallbackT
     callback_concurrency: int = Field(
         64, ge=1, le=1000, description="How many first attempts, and how many repeated ones, may be under way at once."
     )
+    callback_endpoint_concurrency: int = Field(
+        8, ge=0, le=1000, description="How many callbacks of one user may be under way to one endpoint; 0 is no limit."
+    )
+    callback_breaker_failures: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="Time-outs, broken connections, 429, 502, 503 and 504 of different callbacks in a row after which "
+        "an endpoint is left alone for a while; 0 is never.",
+    )
+    callback_breaker_seconds: float = Field(
+        5, gt=0, le=300, description="For how long at first; doubles while it stays so, up to five minutes."
+    )
+    callback_expire_hours: float = Field(
+        72, gt=0, le=8760, description="Hours after which a callback that hasn't arrived is given up, however it waits."
+    )
     delivery_ttl_days: float = Field(
         30, ge=0, le=36_500, description="Days a delivery is kept after it ended; 0 keeps it for good."
     )
@@ -41,6 +58,10 @@ class NotifierSettings(RabbitSettings, MongoSettings, SealingSettings, CallbackT
     def keep(self) -> timedelta | None:
         """How long a delivery is kept after its end; None is for good."""
         return timedelta(days=self.delivery_ttl_days) if self.delivery_ttl_days else None
+
+    def expire_after(self) -> timedelta:
+        """How long a callback may try to arrive."""
+        return timedelta(hours=self.callback_expire_hours)
 
     def backoff(self) -> Backoff:
         """How long to wait between attempts."""

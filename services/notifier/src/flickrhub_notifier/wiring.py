@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import FastAPI, Request
 from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
+from redis.asyncio import Redis
 
 from flickrhub_common.background import beside, until_done
 from flickrhub_common.broker import Messaging
@@ -15,18 +16,22 @@ from flickrhub_common.health import Check, health_router
 from flickrhub_common.http_client import make_guarded_client
 from flickrhub_common.logs import logger
 from flickrhub_common.mongo import make_mongo, ping_mongo
+from flickrhub_common.redis import make_redis, ping_redis
 from flickrhub_common.server import make_app
 from flickrhub_notifier.adapters.deliveries import MongoDeliveries
 from flickrhub_notifier.adapters.receiver import HttpReceiver
+from flickrhub_notifier.adapters.redis_endpoints import RedisEndpoints
 from flickrhub_notifier.handlers import queue
-from flickrhub_notifier.ports import Deliveries, Receiver
+from flickrhub_notifier.ports import Deliveries, Endpoints, Receiver
 from flickrhub_notifier.settings import NotifierSettings
-from flickrhub_notifier.usecases import ContinueDelivery, MakeAttempt, Policy, StartDelivery
+from flickrhub_notifier.usecases import AdmitAttempt, ContinueDelivery, MakeAttempt, Policy, StartDelivery
 
 log = logger(__name__)
 
 SERVICE = "notifier"
 INDEX_RETRY_SECONDS = 5.0
+LEASE_MARGIN_SECONDS = 5.0
+"""How much longer a slot holds than an attempt can take."""
 
 
 def build_app(settings: NotifierSettings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
@@ -56,26 +61,56 @@ async def opened(
     async with AsyncExitStack() as stack:
         mongo = make_mongo(settings, service=SERVICE)
         stack.push_async_callback(mongo.close)
+        redis = make_redis(settings, max_connections=settings.callback_concurrency)
+        stack.push_async_callback(redis.aclose)
         deliveries = MongoDeliveries(mongo[settings.mongo_db], keep=settings.keep())
         await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, deliveries.ensure_indexes)))
         receiver = await stack.enter_async_context(_receiver(settings, tracer_provider))
         messaging = Messaging(
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.shutdown_grace_seconds
         )
-        _subscribe(settings, messaging, deliveries, receiver)
+        _subscribe(settings, messaging, deliveries, _endpoints(settings, redis), receiver)
         stack.push_async_callback(messaging.stop)
         await messaging.start()
-        yield {"rabbitmq": messaging.ping, "mongo": partial(ping_mongo, mongo)}
+        yield {
+            "rabbitmq": messaging.ping,
+            "mongo": partial(ping_mongo, mongo),
+            "redis": partial(ping_redis, redis),
+        }
 
 
-def _subscribe(settings: NotifierSettings, messaging: Messaging, deliveries: Deliveries, receiver: Receiver) -> None:
+def _endpoints(settings: NotifierSettings, redis: Redis) -> RedisEndpoints:
+    return RedisEndpoints(
+        redis,
+        concurrency=settings.callback_endpoint_concurrency,
+        failures=settings.callback_breaker_failures,
+        open_seconds=settings.callback_breaker_seconds,
+        lease_seconds=settings.callback_timeout_seconds + LEASE_MARGIN_SECONDS,
+    )
+
+
+def _subscribe(
+    settings: NotifierSettings,
+    messaging: Messaging,
+    deliveries: Deliveries,
+    endpoints: Endpoints,
+    receiver: Receiver,
+) -> None:
+    clock = SystemClock()
+    policy = Policy(
+        settings.callback_retry_attempts,
+        settings.backoff(),
+        settings.callback_timeout_seconds,
+        settings.expire_after(),
+    )
     make = MakeAttempt(
         deliveries=deliveries,
         receiver=receiver,
         postbox=messaging,
         keys=settings.key_ring(),
-        clock=SystemClock(),
-        policy=Policy(settings.callback_retry_attempts, settings.backoff(), settings.callback_timeout_seconds),
+        clock=clock,
+        policy=policy,
+        admit=AdmitAttempt(endpoints, clock, settings.callback_endpoint_concurrency),
     )
     start = StartDelivery(make, enabled=settings.callback_enabled)
     queue.subscribe_ended(messaging, start, concurrency=settings.callback_concurrency)

@@ -1,27 +1,51 @@
-"""A delivery is due again."""
+"""A delivery is due again, or is to be replayed."""
 
 from dataclasses import dataclass
 
 from flickrhub_common.contracts import CallbackDue
+from flickrhub_notifier.models import Delivery, NoRoom
+from flickrhub_notifier.usecases.decide_next import can_begin, has_expired
 from flickrhub_notifier.usecases.make_attempt import MakeAttempt
 
 
 @dataclass(frozen=True)
 class ContinueDelivery:
-    """Makes the attempt if the claim is to be had, and otherwise only what is left undone.
-
-    A limit per endpoint belongs between the two: a turn that isn't granted is a ``Wait``, and costs no attempt.
-    """
+    """Makes the attempt if its endpoint has room and the claim is to be had, and otherwise only what is left undone."""
 
     make: MakeAttempt
 
     async def __call__(self, due: CallbackDue) -> None:
         """Continue the delivery. Raises UnknownDelivery and Unavailable."""
+        delivery = await self.make.loaded(due.delivery_id)
+        if due.replay > delivery.replays:
+            delivery, due = await self._replayed(delivery, due)
         now = self.make.clock.now()
-        claimed = await self.make.deliveries.claim(
-            due.job_id, attempt=due.attempt, now=now, until=now + self.make.policy.lease
-        )
-        if claimed is not None:
-            await self.make.attempt(claimed)
+        if has_expired(delivery, now=now, after=self.make.policy.expire_after):
+            expired = await self.make.deliveries.expire(delivery.id, now=now)
+            await self.make.follow(expired or await self.make.loaded(delivery.id))
+        elif not can_begin(delivery, attempt=due.attempt, now=now):
+            await self.make.follow(delivery)
         else:
-            await self.make.follow(await self.make.loaded(due.job_id))
+            await self._attempt(delivery, waits=due.waits)
+
+    async def _replayed(self, delivery: Delivery, due: CallbackDue) -> tuple[Delivery, CallbackDue]:
+        """The delivery in its new round, and its message as if it were for that round's first attempt."""
+        now = self.make.clock.now()
+        reopened = await self.make.deliveries.reopen(delivery.id, replay=due.replay, now=now)
+        if reopened is None:
+            return await self.make.loaded(delivery.id), due
+        return reopened, due.model_copy(update={"attempt": reopened.next_attempt})
+
+    async def _attempt(self, delivery: Delivery, *, waits: int) -> None:
+        found = await self.make.admit(delivery)
+        if isinstance(found, NoRoom):
+            await self.make.put_off(delivery, found, waits=waits)
+            return
+        now = self.make.clock.now()
+        until = now + self.make.policy.lease
+        async with found:
+            claimed = await self.make.deliveries.claim(delivery.id, attempt=delivery.next_attempt, now=now, until=until)
+            if claimed is not None:
+                await self.make.attempt(claimed, found)
+                return
+        await self.make.follow(await self.make.loaded(delivery.id))

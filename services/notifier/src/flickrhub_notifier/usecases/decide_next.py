@@ -49,8 +49,19 @@ def decide_follow_up(delivery: Delivery, *, now: datetime) -> FollowUp:
         return Nothing()
     if delivery.state is not DeliveryState.PENDING:
         return Nothing() if delivery.dead_lettered_at else Bury()
-    due = max(delivery.next_attempt_at, delivery.claimed_until or delivery.next_attempt_at)
-    return Wait(delivery.next_attempt, max(0.0, (due - now).total_seconds()))
+    return Wait(delivery.next_attempt, max(0.0, (delivery.free_at() - now).total_seconds()))
+
+
+def can_begin(delivery: Delivery, *, attempt: int, now: datetime) -> bool:
+    """Whether this attempt is the next one and due, and nobody is at it."""
+    waits = delivery.state is DeliveryState.PENDING and delivery.free_at() <= now
+    return waits and delivery.next_attempt == attempt
+
+
+def has_expired(delivery: Delivery, *, now: datetime, after: timedelta) -> bool:
+    """Whether a delivery that waits has been trying for so long that it isn't worth another attempt."""
+    waits = delivery.state is DeliveryState.PENDING and delivery.free_at() <= now
+    return waits and now - delivery.began_at >= after
 
 
 def seconds_asked(retry_after: str | None, *, now: datetime) -> float | None:

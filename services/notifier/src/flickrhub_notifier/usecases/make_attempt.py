@@ -13,8 +13,9 @@ from flickrhub_common.sealing import KeyRing
 from flickrhub_common.telemetry import continuing
 from flickrhub_common.topology import CALLBACK_DLQ, NOTIFIER_CALLBACKS_DUE
 from flickrhub_notifier.errors import SecretUnreadable, SecretUnusable, UnknownDelivery
-from flickrhub_notifier.models import Answer, Attempt, Bury, Delivery, GiveUp, Verdict, Wait, endpoint_of
+from flickrhub_notifier.models import Answer, Attempt, Bury, Delivery, GiveUp, NoRoom, Verdict, Wait, endpoint_of
 from flickrhub_notifier.ports import Deliveries, Postbox, Receiver
+from flickrhub_notifier.usecases.admit_attempt import AdmitAttempt, Visit
 from flickrhub_notifier.usecases.decide_next import decide_follow_up, decide_verdict
 from flickrhub_notifier.usecases.sign_post import sign_post
 
@@ -23,11 +24,15 @@ log = logger(__name__)
 
 @dataclass(frozen=True)
 class Policy:
-    """How often and how long: ``timeout_seconds`` is the receiver's deadline, which a claim must outlast."""
+    """How often and how long: ``timeout_seconds`` is the receiver's deadline, which a claim must outlast.
+
+    ``max_attempts`` counts anew with each replay, as does ``expire_after``, past which no attempt begins.
+    """
 
     max_attempts: int
     backoff: Backoff
     timeout_seconds: float
+    expire_after: timedelta = timedelta(hours=72)
 
     @property
     def lease(self) -> timedelta:
@@ -49,31 +54,43 @@ class MakeAttempt:
     keys: KeyRing = field(repr=False)
     clock: Clock
     policy: Policy
+    admit: AdmitAttempt
 
-    async def attempt(self, delivery: Delivery) -> None:
-        """Send a claimed delivery, record what came of it and see to the consequence. Raises Unavailable."""
+    async def attempt(self, delivery: Delivery, visit: Visit) -> None:
+        """Send a claimed delivery, record what came of it and see to the consequence. Raises Unavailable.
+
+        The visit to its endpoint ends with the answer.
+        """
         started, at = time.perf_counter(), self.clock.now()
         with continuing(delivery.trace):
             answer = await self._post(delivery)
-        duration_ms = round((time.perf_counter() - started) * 1000)
-        attempt = Attempt(delivery.next_attempt, at, duration_ms, answer)
-        verdict = self._judge(attempt)
+        seconds = time.perf_counter() - started
+        attempt = Attempt(delivery.next_attempt, at, round(seconds * 1000), answer)
+        verdict = self._judge(attempt, earlier=delivery.earlier_attempts)
+        await visit.end(answer, seconds=seconds)
         _tell(delivery, attempt, verdict)
-        recorded = await self.deliveries.record(delivery.job_id, attempt, verdict)
-        await self.follow(recorded or await self.loaded(delivery.job_id))
+        recorded = await self.deliveries.record(delivery.id, attempt, verdict)
+        await self.follow(recorded or await self.loaded(delivery.id))
+
+    async def put_off(self, delivery: Delivery, room: NoRoom, *, waits: int) -> None:
+        """Have a delivery wait whose endpoint has no room; it has waited so often already. Raises Unavailable."""
+        left = delivery.began_at + self.policy.expire_after - self.clock.now()
+        seconds = min(self.admit.seconds_to_wait(room, waits=waits), max(0.0, left.total_seconds()))
+        due = _due(delivery, delivery.next_attempt, waits=waits + 1)
+        await self.postbox.send_later(due, queue=NOTIFIER_CALLBACKS_DUE, seconds=seconds)
 
     async def follow(self, delivery: Delivery) -> None:
         """Send what the delivery, as it is stored, still needs to be sent. Raises Unavailable."""
         step = decide_follow_up(delivery, now=self.clock.now())
         if isinstance(step, Wait):
-            due = CallbackDue(job_id=delivery.job_id, attempt=step.attempt)
+            due = _due(delivery, step.attempt)
             await self.postbox.send_later(due, queue=NOTIFIER_CALLBACKS_DUE, seconds=step.seconds)
         elif isinstance(step, Bury):
             await self._bury(delivery)
 
-    async def loaded(self, job_id: str) -> Delivery:
+    async def loaded(self, delivery_id: str) -> Delivery:
         """The delivery as it is stored. Raises UnknownDelivery and Unavailable."""
-        delivery = await self.deliveries.load(job_id)
+        delivery = await self.deliveries.load(delivery_id)
         if delivery is None:
             raise UnknownDelivery
         return delivery
@@ -87,10 +104,10 @@ class MakeAttempt:
             return Answer(error="secret_unusable")
         return await self.receiver.post(post)
 
-    def _judge(self, attempt: Attempt) -> Verdict:
+    def _judge(self, attempt: Attempt, *, earlier: int) -> Verdict:
         return decide_verdict(
             attempt.answer,
-            number=attempt.number,
+            number=attempt.number - earlier,
             max_attempts=self.policy.max_attempts,
             backoff=self.policy.backoff,
             chance=random.random(),  # noqa: S311 - spreads waits, protects nothing
@@ -103,10 +120,21 @@ class MakeAttempt:
             "attempts": delivery.next_attempt - 1,
             "job_id": delivery.job_id,
             "trace_id": delivery.trace_id,
+            "replays": delivery.replays,
         }
-        last = CallbackDue(job_id=delivery.job_id, attempt=max(1, delivery.next_attempt - 1))
+        last = _due(delivery, max(1, delivery.next_attempt - 1))
         await self.postbox.send_dead(last, queue=CALLBACK_DLQ, headers=headers)
-        await self.deliveries.mark_buried(delivery.job_id, at=self.clock.now())
+        await self.deliveries.mark_buried(delivery.id, at=self.clock.now())
+
+
+def _due(delivery: Delivery, attempt: int, *, waits: int = 0) -> CallbackDue:
+    return CallbackDue(
+        job_id=delivery.job_id,
+        job_replay=delivery.job_replay,
+        attempt=attempt,
+        replay=delivery.replays,
+        waits=waits,
+    )
 
 
 def _tell(delivery: Delivery, attempt: Attempt, verdict: Verdict) -> None:

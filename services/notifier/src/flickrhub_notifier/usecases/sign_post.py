@@ -18,7 +18,7 @@ def sign_post(delivery: Delivery, *, keys: KeyRing, now: datetime) -> Post:
     timestamp = int(now.timestamp())
     headers = {
         "Content-Type": "application/json",
-        "webhook-id": delivery.job_id,
+        "webhook-id": delivery.id,
         "webhook-timestamp": str(timestamp),
     }
     if delivery.sealed_secret is not None:
@@ -37,7 +37,7 @@ def _opened(sealed: str, *, keys: KeyRing, job_id: str) -> str:
 
 def _standard(delivery: Delivery, timestamp: int, secret: str) -> str:
     try:
-        return standard_signature(delivery.body, message_id=delivery.job_id, timestamp=timestamp, secret=secret)
+        return standard_signature(delivery.body, message_id=delivery.id, timestamp=timestamp, secret=secret)
     except ValueError:
         # Without the cause: its traceback could hold the secret.
         raise SecretUnusable from None
