@@ -57,7 +57,9 @@ HOSTILE: Mapping[str, Hostile] = {
     },
     "doesn't begin TLS": Hostile(receivers.silent, TIMEOUT, tls=True),
     "doesn't end TLS": Hostile(receivers.stalling_tls, TIMEOUT | {"tls_error"}, tls=True),
-    "resets TLS": Hostile(resetting_after("nothing"), RESET | {"tls_error", "connection_failed"}, tls=True, stays=False),
+    "resets TLS": Hostile(
+        resetting_after("nothing"), RESET | {"tls_error", "connection_failed"}, tls=True, stays=False
+    ),
 }
 
 
