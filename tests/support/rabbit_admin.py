@@ -102,6 +102,12 @@ class RabbitAdmin:
             target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
             await target.publish(message, routing_key=key, timeout=10)
 
+    async def purge(self, queue: str) -> None:
+        """Take every message out of a queue that waits there; those a consumer holds stay."""
+        channel = await (await self._connected()).channel()
+        await (await channel.get_queue(queue, ensure=False)).purge()
+        await channel.close()
+
     async def delete_queue(self, queue: str) -> None:
         """Delete a queue with what is in it, under its consumers if it has some."""
         async with (await self._connected()).channel() as channel:

@@ -77,6 +77,7 @@ async def test_a_hanging_receiver_holds_its_slots_only_and_is_probed_singly_and_
         "callback_timeout_seconds": 0.4,
         "callback_breaker_failures": 4,
         "callback_breaker_seconds": 0.2,
+        "callback_breaker_longest_seconds": 0.8,
     }
     await run(**settings)
     await run(**settings)

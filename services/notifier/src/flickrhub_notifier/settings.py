@@ -46,7 +46,10 @@ class NotifierSettings(RabbitSettings, MongoSettings, RedisSettings, SealingSett
         "an endpoint is left alone for a while; 0 is never.",
     )
     callback_breaker_seconds: float = Field(
-        5, gt=0, le=300, description="For how long at first; doubles while it stays so, up to five minutes."
+        5, gt=0, le=3600, description="For how many seconds at first; doubles while it stays so."
+    )
+    callback_breaker_longest_seconds: float = Field(
+        300, gt=0, le=3600, description="For how many seconds at the longest; then one callback tries again."
     )
     callback_expire_hours: float = Field(
         72, gt=0, le=8760, description="Hours after which a callback that hasn't arrived is given up, however it waits."

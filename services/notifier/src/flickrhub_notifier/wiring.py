@@ -85,6 +85,7 @@ def _endpoints(settings: NotifierSettings, redis: Redis) -> RedisEndpoints:
         concurrency=settings.callback_endpoint_concurrency,
         failures=settings.callback_breaker_failures,
         open_seconds=settings.callback_breaker_seconds,
+        longest_seconds=settings.callback_breaker_longest_seconds,
         lease_seconds=settings.callback_timeout_seconds + LEASE_MARGIN_SECONDS,
     )
 

@@ -130,7 +130,7 @@ class RedisEndpoints:
         failures: int,
         open_seconds: float,
         lease_seconds: float,
-        longest_seconds: float = REACH_SECONDS,
+        longest_seconds: float,
         short_wait_seconds: float = SHORT_WAIT_SECONDS,
     ) -> None:
         pace = (FIRST_PACE_SECONDS, SHORTEST_STEP_SECONDS, concurrency or WITHOUT_LIMIT)
