@@ -18,8 +18,8 @@ from tests.integration.notifier.running import RunNotifier, an_ended_job
 from tests.support.listening import Serve
 from tests.support.waiting import eventually
 
-DEADLINE = 0.7
-MEASURED = 0.6
+DEADLINE = 1.0
+MEASURED = 1.0
 """How much longer an attempt may seem on a busy machine."""
 
 # On a machine with much else to do the deadline may come before the limit of what is read.
@@ -76,6 +76,7 @@ async def _slots(redis: Redis) -> int:
     return sum([await redis.zcard(key) async for key in redis.scan_iter("endpoint:*:slots")])
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(60)
 async def test_each_is_left_at_the_deadline_with_one_attempt_recorded_and_its_slot_and_connection_free(
     run: RunNotifier, notifier_settings: NotifierSettings, sender: Messaging, database: Database

@@ -1,7 +1,6 @@
 """Slots and breakers on a real Redis, by its clock."""
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from tests.support.waiting import eventually
 
 HERE, THERE = "an-endpoint", "another"
 OPEN_SECONDS = 0.3
+EXACT = 0.001
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def test_a_slot_of_a_dead_notifier_ends_with_its_lease(redis: Redis) -> No
     began = time.monotonic()
     await entered(ends, "killed")
     await let_in(ends, "next")
-    assert 0.35 < time.monotonic() - began < 1.5
+    assert time.monotonic() - began > 0.35
 
 
 async def test_zero_is_no_limit(redis: Redis) -> None:
@@ -112,9 +112,12 @@ async def test_those_who_find_no_slot_are_given_turns_one_by_one_at_the_pace_of_
         await attempted(ends, Sign.WELL, delivery=str(n), took=0.2)
     await entered(ends, "a")
     await entered(ends, "b")
-    turns = [(await refused(ends)).turn_in for _ in range(40)]
-    steps = [later - earlier for earlier, later in itertools.pairwise(turns)]
-    assert all(0.05 < step < 0.11 for step in steps), "0.2 s an attempt, two at once"
+    began = time.monotonic()
+    found = await asyncio.gather(*(ends.enter(HERE, owner=str(n)) for n in range(40)))
+    turns = sorted(room.turn_in for room in found if isinstance(room, NoRoom))
+    took = time.monotonic() - began
+    assert len(turns) == 40
+    assert 40 * 0.1 - took - EXACT < turns[-1] < 40 * 0.1 + took + EXACT, "0.2 s an attempt, two at once"
 
 
 async def test_a_line_has_an_end_and_who_comes_later_is_told_but_not_counted_in(redis: Redis) -> None:
