@@ -12,7 +12,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	lock docs bench-upload bench-isolation chaos fuzz
+	dlq lock docs bench-upload bench-isolation chaos fuzz
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,12 @@ status: ## every process: running, ready, port, pid
 
 logs: ## follow the logs (NAME=gateway: of one process)
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) logs $(NAME)
+
+dlq: ## dead letters of the running stack (ARGS="list flickr_dlq", "replay flickr_dlq --all --dry-run")
+	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; \
+	env_file="$${RUN_DIR:-.run}/env"; \
+	test -r "$$env_file" || { echo "Nothing is running: make up"; exit 3; }; \
+	set -a; . "$$env_file"; set +a; .venv/bin/flickrhub-dlq $(ARGS)
 
 test-unit: setup ## tests that need nothing running (ARGS="-k word" for some)
 	@.venv/bin/python -m pytest tests/unit --numprocesses 2 $(ARGS)

@@ -7,7 +7,7 @@ set -eu
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd -P)
 VENV="$ROOT/.venv"
-PACKAGES="libs/common libs/flickr_sim services/gateway services/auth services/executor services/notifier"
+PACKAGES="libs/common libs/flickr_sim libs/dlq services/gateway services/auth services/executor services/notifier"
 POLICY=/usr/sbin/policy-rc.d
 POLICY_MARK="FlickrHub's bootstrap"
 apt_is_fresh=no

@@ -1,0 +1,1 @@
+"""The operator's tool for dead letters: list, show, replay, purge."""

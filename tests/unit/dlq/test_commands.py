@@ -1,0 +1,144 @@
+"""Passes through a queue, with a queue in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from flickrhub_dlq.commands import NOT_TAKEN, Action, Count, ReplayLetter, go_through, look, purge
+from flickrhub_dlq.errors import NobodyTakesIt
+from flickrhub_dlq.letters import Letter
+from flickrhub_dlq.mailbox import FIRST_WINDOW, LARGEST_WINDOW, WINDOW_BYTES, next_size
+from flickrhub_dlq.replaying import Post
+from flickrhub_dlq.selection import Selection
+from tests.unit.dlq.letters import JOB_ID, a_job, an_end, unhandled
+
+
+@dataclass
+class FakeSorting:
+    """A queue in memory; remembers in which order things happened."""
+
+    letters: list[Letter]
+    refuses: bool = False
+    happened: list[str] = field(default_factory=list)
+
+    async def windows(self) -> AsyncIterator[list[Letter]]:
+        for start in range(0, len(self.letters), 2):
+            yield self.letters[start : start + 2]
+
+    async def send(self, post: Post) -> None:
+        await asyncio.sleep(0)
+        if self.refuses:
+            raise NobodyTakesIt
+        self.happened.append(post.key)
+
+    async def take_away(self, letter: Letter) -> None:
+        self.happened.append(f"took {letter.position}")
+
+
+def letters(count: int = 3) -> list[Letter]:
+    return [an_end(a_job(job_id=f"job-{n}"), position=n, job_id=f"job-{n}") for n in range(1, count + 1)]
+
+
+async def passed(
+    sorting: FakeSorting, action: Action, selection: Selection | None = None
+) -> tuple[Count, list[tuple[int, int | None, str | None]]]:
+    shown: list[tuple[int, int | None, str | None]] = []
+    count = Count()
+
+    async def flush() -> None:
+        """Nothing is written."""
+
+    await go_through(
+        sorting,
+        selection or Selection(),
+        action=action,
+        show=lambda letter, twin, why: shown.append((letter.position, twin, why)),
+        count=count,
+        flush=flush,
+    )
+    return count, shown
+
+
+async def test_looking_shows_every_letter_in_order_and_leaves_it() -> None:
+    sorting = FakeSorting(letters(5))
+    count, shown = await passed(sorting, look)
+    assert [position for position, _, _ in shown] == [1, 2, 3, 4, 5]
+    assert (sorting.happened, count.matched) == ([], 5)
+
+
+async def test_a_letter_goes_only_after_everything_of_its_replay_is_confirmed() -> None:
+    sorting = FakeSorting(letters(1))
+    await passed(sorting, ReplayLetter())
+    assert sorting.happened == ["job.replayed", "rest", "took 1"]
+
+
+async def test_a_letter_stays_when_rabbitmq_doesn_t_take_its_replay() -> None:
+    sorting = FakeSorting(letters(2), refuses=True)
+    count, shown = await passed(sorting, ReplayLetter())
+    assert sorting.happened == []
+    assert (count.done, count.left, shown[0]) == (0, 2, (1, None, NOT_TAKEN))
+
+
+async def test_a_dry_run_sends_and_takes_nothing_and_says_what_would_stay() -> None:
+    refused = an_end(a_job(doubtful=True), position=2, code="ERR_OUTCOME_UNKNOWN")
+    sorting = FakeSorting([*letters(1), refused])
+    count, shown = await passed(sorting, ReplayLetter(dry_run=True))
+    assert sorting.happened == []
+    assert (count.done, count.left) == (1, 1)
+    assert [bool(why) for _, _, why in shown] == [False, True]
+
+
+async def test_purging_takes_what_is_selected_and_no_more() -> None:
+    sorting = FakeSorting(letters(4))
+    count, _ = await passed(sorting, purge, Selection.of(["2", "JOB-4"]))
+    assert (sorting.happened, count.done) == (["took 2", "took 4"], 2)
+
+
+async def test_a_job_buried_twice_is_shown_as_what_it_is() -> None:
+    same = [an_end(a_job(), position=n) for n in (1, 3)]
+    _, shown = await passed(FakeSorting([same[0], *letters(2)[1:], same[1]]), look)
+    assert [(position, twin) for position, twin, _ in shown] == [(1, None), (2, None), (3, 1)]
+
+
+async def test_another_run_of_a_job_is_no_twin() -> None:
+    runs = [an_end(a_job(replay=n), position=n + 1, replays=n) for n in (0, 1)]
+    _, shown = await passed(FakeSorting(runs), look)
+    assert [twin for _, twin, _ in shown] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("selection", "matches"),
+    [
+        (Selection(), True),
+        (Selection.of(["1"]), True),
+        (Selection.of(["2"]), False),
+        (Selection.of([JOB_ID.upper()]), True),
+        (Selection.of(["2", JOB_ID]), True),
+        (Selection.of([], reason="AFTER 3"), True),
+        (Selection.of([], reason="after 4"), False),
+        (Selection.of([], code="flickr_105"), True),
+        (Selection.of([], code="flickr_10"), False),
+        (Selection.of(["1"], code="FLICKR_1"), False),
+    ],
+)
+def test_a_letter_meets_every_condition(selection: Selection, matches: bool) -> None:
+    assert selection.matches(an_end(a_job())) is matches
+
+
+def test_an_unreadable_letter_can_be_selected_by_its_reason() -> None:
+    assert Selection.of([], reason="unreadable").matches(unhandled(b"\xff", reason="unreadable: body", queue=None))
+
+
+@pytest.mark.parametrize(
+    ("size", "found", "then"),
+    [
+        (16, 0, 32),
+        (LARGEST_WINDOW, 100, LARGEST_WINDOW),
+        (128, WINDOW_BYTES + 1, 32),
+        (16, 10 * WINDOW_BYTES, FIRST_WINDOW),
+    ],
+)
+def test_windows_grow_with_small_letters_and_shrink_with_large_ones(size: int, found: int, then: int) -> None:
+    assert next_size(size, found) == then
