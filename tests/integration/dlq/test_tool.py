@@ -1,7 +1,6 @@
 """The tool on the real RabbitMQ."""
 
 import asyncio
-import io
 import json
 import os
 import random
@@ -25,9 +24,9 @@ from flickrhub_common.topology import (
     NOTIFIER_CALLBACKS_DUE,
     NOTIFIER_JOB_EVENTS,
 )
-from flickrhub_dlq.cli import Tool, parser
 from flickrhub_executor.adapters.redis_claims import RedisClaims
 from flickrhub_executor.models import Concluded, Taken
+from tests.support.dead_letter_tool import run_tool
 from tests.support.rabbit_admin import RabbitAdmin
 from tests.support.samples import a_completion, a_due_callback, a_failure, a_job
 from tests.support.waiting import eventually
@@ -59,15 +58,8 @@ async def start(settings: RabbitSettings, *arguments: str) -> asyncio.subprocess
     )
 
 
-async def run(settings: RabbitSettings, *arguments: str) -> tuple[int, list[str], str]:
-    """One run in this process: its exit code, the lines it wrote, and what it said beside them."""
-    out, err = io.StringIO(), io.StringIO()
-    code = await Tool(parser().parse_args(arguments), out, err).run(settings)
-    return code, out.getvalue().splitlines(), err.getvalue()
-
-
 async def listed(settings: RabbitSettings, queue: str = FLICKR_DLQ, *more: str) -> list[dict[str, Any]]:
-    _, lines, _ = await run(settings, "list", queue, "--json", *more)
+    _, lines, _ = await run_tool(settings, "list", queue, "--json", *more)
     return [json.loads(line) for line in lines]
 
 
@@ -91,7 +83,7 @@ async def test_letters_are_listed_in_order_again_and_again_whatever_they_are(
         assert [row["job_id"] for row in await listed(rabbit_settings)] == expected
     (row,) = await listed(rabbit_settings, FLICKR_DLQ, "--reason", "UNREADABLE")
     assert (row["position"], row["readable"], row["bytes"]) == (61, False, 20)
-    code, lines, _ = await run(rabbit_settings, "show", FLICKR_DLQ, "61", jobs[5].job_id)
+    code, lines, _ = await run_tool(rabbit_settings, "show", FLICKR_DLQ, "61", jobs[5].job_id)
     assert (code, [line for line in lines if line.startswith("letter")]) == (
         0,
         ["letter 6 of flickr_dlq", "letter 61 of flickr_dlq"],
@@ -105,10 +97,10 @@ async def test_a_replay_sends_the_event_and_the_next_run_and_takes_the_letter(
     first, other = a_job(), a_job()
     await bury(others, first, first, other)
     assert [row["twin_of"] for row in await listed(rabbit_settings)] == [None, 1, None]
-    code, lines, said = await run(rabbit_settings, "replay", FLICKR_DLQ, first.job_id, "--dry-run")
+    code, lines, said = await run_tool(rabbit_settings, "replay", FLICKR_DLQ, first.job_id, "--dry-run")
     assert (code, len(lines), said) == (0, 2, "2 would be replayed.\n")
     assert await rabbit_admin.depth(JOBS) == 0
-    code, _, said = await run(rabbit_settings, "replay", FLICKR_DLQ, first.job_id)
+    code, _, said = await run_tool(rabbit_settings, "replay", FLICKR_DLQ, first.job_id)
     assert (code, said) == (0, "2 replayed.\n")
     (left,) = await rabbit_admin.peek(FLICKR_DLQ)
     assert left.headers["job_id"] == other.job_id
@@ -129,7 +121,7 @@ async def test_callbacks_and_events_go_where_they_belong(
     garbage = {"reason": "unreadable: body", "queue": NOTIFIER_CALLBACKS_DUE}
     await rabbit_admin.publish(b"\xff", key=CALLBACK_DLQ, headers=garbage)
     await rabbit_admin.publish(b"\xfe", key=CALLBACK_DLQ, headers={"reason": "unreadable: body"})
-    code, lines, said = await run(rabbit_settings, "replay", CALLBACK_DLQ, "--all")
+    code, lines, said = await run_tool(rabbit_settings, "replay", CALLBACK_DLQ, "--all")
     assert (code, said) == (1, "3 replayed, 1 left.\n")
     assert "which queue it came from" in lines[-1]
     one, other = await rabbit_admin.take(NOTIFIER_CALLBACKS_DUE)
@@ -145,9 +137,9 @@ async def test_purging_needs_a_yes_and_takes_only_what_is_selected(
 ) -> None:
     await bury(others, a_job(), a_job())
     await bury(others, a_job(), code="FLICKR_1")
-    code, _, said = await run(rabbit_settings, "purge", FLICKR_DLQ, "--code", "FLICKR_105")
+    code, _, said = await run_tool(rabbit_settings, "purge", FLICKR_DLQ, "--code", "FLICKR_105")
     assert (code, "--yes" in said, await rabbit_admin.depth(FLICKR_DLQ)) == (2, True, 3)
-    code, _, said = await run(rabbit_settings, "purge", FLICKR_DLQ, "--code", "FLICKR_105", "--yes")
+    code, _, said = await run_tool(rabbit_settings, "purge", FLICKR_DLQ, "--code", "FLICKR_105", "--yes")
     assert (code, said) == (0, "2 purged.\n")
     assert [letter.headers["code"] for letter in await rabbit_admin.peek(FLICKR_DLQ)] == ["FLICKR_1"]
 
@@ -158,7 +150,7 @@ async def test_a_letter_stays_when_its_queue_is_gone(
     due = a_due_callback()
     await others.send_dead(due, queue=CALLBACK_DLQ, headers={"reason": "exhausted", "job_id": due.job_id})
     await rabbit_admin.delete_queue(NOTIFIER_CALLBACKS_DUE)
-    code, _, said = await run(rabbit_settings, "replay", CALLBACK_DLQ, "--all")
+    code, _, said = await run_tool(rabbit_settings, "replay", CALLBACK_DLQ, "--all")
     assert (code, said) == (1, "0 replayed, 1 left.\n")
     assert await rabbit_admin.depth(CALLBACK_DLQ) == 1
     await others.stop()
@@ -172,7 +164,7 @@ async def test_two_operators_at_once_do_no_harm(
 ) -> None:
     jobs = [a_job() for _ in range(40)]
     await bury(others, *jobs)
-    results = await asyncio.gather(*(run(rabbit_settings, "replay", FLICKR_DLQ, "--all") for _ in range(2)))
+    results = await asyncio.gather(*(run_tool(rabbit_settings, "replay", FLICKR_DLQ, "--all") for _ in range(2)))
     assert sorted(said for _, _, said in results) == ["40 replayed.\n", "No such letter in flickr_dlq.\n"]
     sent = Counter(json.loads(letter.body)["job_id"] for letter in await rabbit_admin.take(JOBS))
     assert sent == Counter(job.job_id for job in jobs)
@@ -186,7 +178,7 @@ async def test_a_broker_that_is_away_is_told_in_one_sentence_without_its_url() -
 
 async def test_an_empty_server_is_told_from_an_absent_one(rabbit_settings: RabbitSettings) -> None:
     elsewhere = str(URL(rabbit_settings.rabbit_url.get_secret_value()).with_path("no-such-vhost"))
-    ended, _, said = await run(RabbitSettings(rabbit_url=SecretStr(elsewhere)), "list")
+    ended, _, said = await run_tool(RabbitSettings(rabbit_url=SecretStr(elsewhere)), "list")
     assert ended == 3
     assert "no-such-vhost" not in said
 
