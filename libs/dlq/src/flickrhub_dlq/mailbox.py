@@ -35,6 +35,7 @@ LOCK_SECONDS = 5.0
 LOCK_PAUSE_SECONDS = 0.25
 PATIENCE_SECONDS = 2.0
 """How long the next letter may take before the queue is asked whether there is one."""
+MOST_SILENCES = 5
 FIRST_WINDOW, LARGEST_WINDOW = 16, 128
 WINDOW_BYTES = 1024 * 1024
 """Windows grow while they hold less than this: a letter may have 10 MiB, and 100,000 small ones are to go fast."""
@@ -179,12 +180,16 @@ class Sorting:
         messages: list[AbstractIncomingMessage] = []
         queue = await self._channel.get_queue(self._name, ensure=False)
         await queue.consume(inbox.put, consumer_tag=tag)
+        silences = 0
         while len(messages) < wanted:
             try:
                 messages.append(await asyncio.wait_for(inbox.get(), PATIENCE_SECONDS))
             except TimeoutError:
                 if await self._mailbox.count(self._name) == 0:
                     break
+                silences += 1
+                if silences == MOST_SILENCES:  # the broker has cancelled the consumer, or closed its channel
+                    raise
         await queue.cancel(tag)
         while not inbox.empty():
             messages.append(inbox.get_nowait())
