@@ -43,9 +43,19 @@ class SealedDocuments:
             after: Document = {} if last is None else {"_id": {"$gt": last}}
             wanted = {"$and": [after, self._older(newest), self._ready or {}]}
             with mongo_errors():
-                batch = await self._collection.find(wanted, {self._field: 1, self._owner: 1}).sort("_id", 1).limit(BATCH).to_list()
+                batch = (
+                    await self._collection.find(wanted, {self._field: 1, self._owner: 1})
+                    .sort("_id", 1)
+                    .limit(BATCH)
+                    .to_list()
+                )
             for document in batch:
-                yield Sealed(str(document["_id"]), self._purpose, str(document.get(self._owner, document["_id"])), self._value(document))
+                yield Sealed(
+                    str(document["_id"]),
+                    self._purpose,
+                    str(document.get(self._owner, document["_id"])),
+                    self._value(document),
+                )
             if len(batch) < BATCH:
                 return
             last = batch[-1]["_id"]
