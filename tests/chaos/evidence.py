@@ -43,6 +43,8 @@ class Evidence:
     queues: Mapping[str, int]
     dead: Mapping[str, Sequence[str]]
     """Of each dead-letter queue, the job of every letter."""
+    troubles: Sequence[str]
+    """What no client should meet: a 500, a job nobody takes, a stack that stays down."""
     stuck: Mapping[str, int]
     """Things that must be none: pending deliveries, claimed photos, claims that don't say that all was reported."""
 
@@ -84,6 +86,7 @@ async def gather(stack: Stack, client: Client, receiver: Receiver, users: Sequen
         effects=await _effects(stack, client, users),
         queues=await _queues(stack),
         dead=dead,
+        troubles=client.troubles,
         stuck=await _stuck(stack),
     )
 
