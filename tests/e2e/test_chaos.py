@@ -12,14 +12,14 @@ from tests.support.run_env import ROOT, run_dir
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 SEEDS = [4]
-JOBS, FAULTS = 150, 3
+JOBS, FAULTS = 120, 3
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_nothing_is_lost(seed: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     folder = run_dir().with_name(f"{run_dir().name}-chaos")
-    arguments = ["--jobs", str(JOBS), "--faults", str(FAULTS), "--seed", str(seed), "--no-stops"]
+    arguments = ["--jobs", str(JOBS), "--faults", str(FAULTS), "--seed", str(seed), "--no-stops", "--spread", "3"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.chaos", *arguments),
         cwd=ROOT,
