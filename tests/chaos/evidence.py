@@ -43,6 +43,8 @@ class Evidence:
     queues: Mapping[str, int]
     dead: Mapping[str, Sequence[str]]
     """Of each dead-letter queue, the job of every letter."""
+    troubles: Sequence[str]
+    """What no client should meet: a 500, a job nobody takes, a stack that stays down."""
     stuck: Mapping[str, int]
     """Things that must be none: pending deliveries, claimed photos, claims that don't say that all was reported."""
 
@@ -84,6 +86,7 @@ async def gather(stack: Stack, client: Client, receiver: Receiver, users: Sequen
         effects=await _effects(stack, client, users),
         queues=await _queues(stack),
         dead=dead,
+        troubles=client.troubles,
         stuck=await _stuck(stack),
     )
 
@@ -141,9 +144,17 @@ async def _queues(stack: Stack) -> dict[str, int]:
 async def _stuck(stack: Stack) -> dict[str, int]:
     return {
         "deliveries pending": await stack.mongo["deliveries"].count_documents({"state": "pending"}),
-        "photos claimed": await stack.mongo["uploads"].count_documents({"job_id": {"$ne": None}}),
+        "photos claimed": await _claimed_photos(stack),
         "claims not reported": await _open_claims(stack),
     }
+
+
+async def _claimed_photos(stack: Stack) -> int:
+    """Photos that a job has. One claimed for a job that never got its 202 nor a document isn't stuck: any other job
+    may take it over, and the sweeper finds it.
+    """
+    holders = await stack.mongo["uploads"].distinct("job_id", {"job_id": {"$ne": None}})
+    return await stack.mongo["jobs"].count_documents({"_id": {"$in": holders}})
 
 
 async def _open_claims(stack: Stack) -> int:

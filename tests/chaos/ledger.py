@@ -69,6 +69,7 @@ def judge(evidence: Evidence, rounds: Sequence[Round]) -> Ledger:
     _duplicates(ledger, evidence, rounds)
     _writes(ledger, evidence)
     _leftovers(ledger, evidence)
+    ledger.problems += evidence.troubles
     return ledger
 
 

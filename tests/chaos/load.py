@@ -45,12 +45,8 @@ class Accepted:
     sha256: str | None = None
 
 
-class NotAccepted(Exception):
-    """A job nobody would take, or a reply no client should ever see."""
-
-
 class Client:
-    """Several users of one hub. `replies` counts what was answered to enqueueing."""
+    """Several users of one hub. `replies` counts what was answered, `troubles` tells of what no client should meet."""
 
     def __init__(self, stack: Stack, users: Sequence[User], receiver: Receiver) -> None:
         self._stack = stack
@@ -60,9 +56,10 @@ class Client:
         self.accepted: list[Accepted] = []
         self.photographs: dict[str, Photograph] = {}
         self.replies: Counter[str] = Counter()
+        self.troubles: list[str] = []
 
     async def send(self, works: Sequence[Work], *, per_second: float, round_number: int) -> None:
-        """Hand all of them over, begun at this pace. Raises NotAccepted."""
+        """Hand all of them over, begun at this pace."""
         async with asyncio.TaskGroup() as group:
             for work in works:
                 await self._gate.acquire()
@@ -85,7 +82,8 @@ class Client:
                 self._remember(work, mark, str(reply.json()["data"]["job_id"]), round_number)
                 return
             if time.monotonic() > deadline:
-                raise NotAccepted(f"job {work.number} wasn't accepted within {PATIENCE_SECONDS:g} s")
+                self.troubles.append(f"job {work.number} wasn't accepted within {PATIENCE_SECONDS:g} s")
+                return
             attempt += 1
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -103,7 +101,7 @@ class Client:
             return None
         self.replies[str(reply.status_code)] += 1
         if reply.status_code not in BUSY | {httpx2.codes.ACCEPTED}:
-            raise NotAccepted(f"the gateway answered {reply.status_code}: {reply.text[:300]}")
+            self.troubles.append(f"the gateway answered {reply.status_code}: {reply.text[:300]}")
         return reply
 
     async def _body(self, work: Work, mark: str, user: User) -> dict[str, Any] | None:
@@ -117,6 +115,8 @@ class Client:
         photo = self.photographs[mark] = jpeg()
         reply = await self._stack.hub.hand_over(photo, user.account.user_id)
         self.replies[f"photo {reply.status_code}"] += 1
+        if reply.status_code not in BUSY | {httpx2.codes.CREATED}:
+            self.troubles.append(f"the gateway answered {reply.status_code} to a photo: {reply.text[:300]}")
         if reply.status_code != httpx2.codes.CREATED:
             return None
         params = {"photo_ref": reply.json()["data"]["photo_ref"], "title": mark}

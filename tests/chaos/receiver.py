@@ -49,7 +49,7 @@ class Receiver:
         if not work.calls_back:
             return None
         endpoint, path = self._endpoints[work.user], f"/{mark}"
-        endpoint.script(path, *(REPLIES[failure] for failure in work.receiver))
+        endpoint.script(path, *(REPLIES[failure] for failure in work.receiver), Reply(delay=work.thinks))
         secret = base64.b64encode(hashlib.sha256(mark.encode()).digest()).decode() if work.signed else None
         expected = Expected(endpoint.url(path), path, f"whsec_{secret}" if secret else None)
         self._expected[path] = (expected, work)

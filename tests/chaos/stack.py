@@ -11,8 +11,10 @@ import httpx2
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from deploy.local.stack.caller import HANDED_OUT
 from deploy.local.stack.down import clean, down
 from deploy.local.stack.places import Places
+from deploy.local.stack.ports import DEFAULTS
 from deploy.local.stack.up import up
 from flickrhub_common.mongo import Database, make_mongo
 from flickrhub_common.redis import make_redis
@@ -60,6 +62,7 @@ class Stack:
 @contextlib.asynccontextmanager
 async def chaos_stack(places: Places) -> AsyncIterator[Stack]:
     """A fresh stack in this run folder, stopped afterwards; its logs and data stay."""
+    _forget_other_stacks()
     os.environ["RUN_DIR"] = str(places.run)
     clean(places)
     try:
@@ -68,6 +71,14 @@ async def chaos_stack(places: Places) -> AsyncIterator[Stack]:
             yield stack
     finally:
         await asyncio.to_thread(down, places)
+
+
+def _forget_other_stacks() -> None:
+    """Have nothing of another stack's `env` in the environment, whose processes aren't ours to kill."""
+    exported = {*HANDED_OUT, *DEFAULTS} | {f"{name}_FILE" for name in HANDED_OUT}
+    for name in list(os.environ):
+        if name in exported or name.endswith("_URL") or name.startswith("RABBIT_MANAGEMENT_"):
+            del os.environ[name]
 
 
 @contextlib.asynccontextmanager

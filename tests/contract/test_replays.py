@@ -3,7 +3,6 @@
 These run alone: while the tool has the letters in hand, other tests would take them for gone.
 """
 
-import importlib.util
 import json
 import uuid
 from typing import Any
@@ -25,10 +24,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.alone
 
 PLENTY = 100_000
-reopening = pytest.mark.skipif(
-    importlib.util.find_spec("flickrhub_notifier.usecases.admit_attempt") is None,
-    reason="the notifier knows no replays yet",
-)
 
 
 async def tool(*arguments: str) -> int:
@@ -113,7 +108,6 @@ async def test_an_upload_is_replayed_with_its_photo_and_is_at_flickr_once(
     assert found["owner"]
 
 
-@reopening
 async def test_a_replayed_job_calls_back_again_once(
     account: Account, sim: Simulator, rabbit: RabbitAdmin, receiver: CallbackReceiver
 ) -> None:
@@ -128,7 +122,6 @@ async def test_a_replayed_job_calls_back_again_once(
     assert (second["state"], second["job_id"], second["meta"]) == ("completed", job_id, {"mine": 1})
 
 
-@reopening
 async def test_a_callback_that_was_given_up_is_replayed_with_the_same_bytes(
     account: Account, rabbit: RabbitAdmin, receiver: CallbackReceiver
 ) -> None:

@@ -40,6 +40,7 @@ def evidence(**changed: Any) -> Evidence:
         "effects": {JOB: 1},
         "queues": {"flickr_rest": 0, "flickr_dlq": 3},
         "dead": {"flickr_dlq": [], "callback_dlq": []},
+        "troubles": [],
         "stuck": {"deliveries pending": 0},
     }
     return Evidence(**(fine | changed))
@@ -93,12 +94,13 @@ def test_a_lost_job_is_counted(changed: dict[str, Any]) -> None:
         {"stored": {f"id of {JOB}": ("completed", None), "nobody's": ("queued", None)}},
         {"stored": {f"id of {JOB}": ("completed", None), "nobody's": ("failed", None)}},
         {"stuck": {"deliveries pending": 1}},
+        {"troubles": ["the gateway answered 500"]},
     ],
     ids=[
         *("states differ", "failed for no reason", "callback of another state", "callback of another result"),
         *("copies of other bytes", "copies of another id", "no effect", "doubled effect", "doubled effect of no 202"),
         *("ladder not empty", "event dead", "dead letter of a success", "callback given up", "open without 202"),
-        *("failed without dead letter", "delivery pending"),
+        *("failed without dead letter", "delivery pending", "odd reply"),
     ],
 )
 def test_a_contradiction_is_a_problem(changed: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ AWAY = Unavailable("redis")
         (AWAY, {"x-waits": 4}, Postpone(16.0, {"x-waits": 5})),
         (AWAY, {"x-waits": 5}, Postpone(16.0, {"x-waits": 6})),
         (AWAY, {"x-waits": 10**9}, Postpone(16.0, {"x-waits": 10**9 + 1})),
+        (AWAY, {"x-waits": 2**63 - 1}, Postpone(16.0, {"x-waits": 2**31 - 1})),
         (AWAY, {"x-crashes": 4}, Postpone(1.0, {"x-crashes": 4, "x-waits": 1})),
         (UpstreamFailed(), {}, Postpone(1.0, {"x-waits": 1})),
         (RateLimited(), {}, Postpone(1.0, {"x-waits": 1})),
@@ -69,3 +70,10 @@ def test_the_reason_of_a_crash_doesnt_repeat_what_the_error_says() -> None:
 )
 def test_only_headers_that_can_travel_on_are_kept(headers: dict[str, Any], kept: dict[str, Any]) -> None:
     assert own_headers(headers) == kept
+
+
+def test_many_headers_of_others_never_push_a_count_out() -> None:
+    decision = decide(BUG, {**{f"h{number}": number for number in range(40)}, "x-waits": 3, "x-crashes": 2})
+    assert isinstance(decision, Postpone)
+    assert (decision.headers["x-waits"], decision.headers["x-crashes"]) == (3, 3)
+    assert own_headers(decision.headers) == decision.headers

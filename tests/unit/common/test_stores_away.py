@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pymongo.lock
 import pytest
 from pydantic import SecretStr
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import AutoReconnect, DuplicateKeyError, NotPrimaryError, OperationFailure, WriteConcernError
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import make_mongo, mongo_errors, ping_mongo
@@ -64,6 +64,21 @@ async def test_one_that_takes_the_connection_and_is_silent_is_unavailable_within
         await ping(nowhere.port)
     assert time.monotonic() - began < 3
     assert caught.value.dependency == name
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        WriteConcernError("Replication is being shut down", 91, {"codeName": "ShutdownInProgress"}),
+        OperationFailure("interrupted at shutdown", 11600),
+        NotPrimaryError("not primary"),
+        AutoReconnect("connection closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_mongo_that_is_going_is_away(error: Exception) -> None:
+    with pytest.raises(Unavailable), mongo_errors():
+        raise error
 
 
 @pytest.mark.parametrize("error", [DuplicateKeyError("E11000"), OperationFailure("no such command")])

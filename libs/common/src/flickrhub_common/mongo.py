@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pymongo.lock
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import MongoSettings
@@ -25,6 +25,11 @@ OPERATION_SECONDS = 2.5
 async def _wait_here(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - the driver's call
     async with asyncio.timeout(timeout):
         return await awaitable
+
+
+_GOING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436})
+"""What a server answers that is shutting down, stepping down or losing its network: those of the driver specifications'
+retryable writes. With some, a write concern's 91 among them, it comes as a plain failure of the operation."""
 
 
 if sys.version_info < (3, 12):
@@ -58,7 +63,8 @@ def mongo_errors(dependency: str = "mongo") -> Iterator[None]:
     except (ConnectionFailure, ExecutionTimeout, NetworkTimeout) as error:
         raise Unavailable(dependency) from error
     except PyMongoError as error:
-        if error.timeout:  # a majority that doesn't acknowledge in time, too
+        going = isinstance(error, OperationFailure) and error.code in _GOING
+        if going or error.timeout:  # a majority that doesn't acknowledge in time, too
             raise Unavailable(dependency) from error
         raise
 

@@ -18,6 +18,8 @@ LONGEST_WAIT_SECONDS = 16.0
 WAITS_HEADER = "x-waits"
 CRASHES_HEADER = "x-crashes"
 MAX_HEADERS = 32
+MOST_COUNTED = 2**31 - 1
+"""A count goes no further: somebody else's may be at the end of what AMQP can carry."""
 MAX_HEADER_CHARACTERS = 512
 
 Headers = dict[str, Any]
@@ -65,22 +67,20 @@ def decide(error: Exception | None, headers: Mapping[str, Any]) -> Done | Postpo
     count = _count(headers, counter)
     if counter == CRASHES_HEADER and count + 1 >= MAX_CRASHES:
         return Bury(f"its handler crashed {MAX_CRASHES} times: {type(error).__name__}", kept)
-    return Postpone(min(2.0 ** min(count, 10), LONGEST_WAIT_SECONDS), {**kept, counter: count + 1})
+    return Postpone(min(2.0 ** min(count, 10), LONGEST_WAIT_SECONDS), {**kept, counter: min(count + 1, MOST_COUNTED)})
 
 
 def own_headers(headers: Mapping[str, Any]) -> Headers:
     """A message's headers as they may travel on.
 
     Without those the broker keeps for itself (``x-death`` and the like), and without what nobody of us writes: long
-    texts, more than 32 of them, and all types but text and whole numbers. The driver can't send again all that it can
-    read (double floats, bytes), and all headers share one AMQP frame: one too large costs the connection.
+    texts, more than 32 besides our counts, and all types but text and whole numbers. The driver can't send again all
+    that it can read (double floats, bytes), and all headers share one AMQP frame: one too large costs the connection.
     """
-    kept = ((name, value) for name, value in headers.items() if _is_own(name) and _is_small(value))
-    return dict(islice(kept, MAX_HEADERS))
-
-
-def _is_own(name: str) -> bool:
-    return name in {WAITS_HEADER, CRASHES_HEADER} or not name.startswith("x-")
+    small = {name: value for name, value in headers.items() if _is_small(value)}
+    counts = {name: small[name] for name in (WAITS_HEADER, CRASHES_HEADER) if name in small}
+    others = ((name, value) for name, value in small.items() if not name.startswith("x-"))
+    return counts | dict(islice(others, MAX_HEADERS))
 
 
 def _is_small(value: Any) -> bool:
