@@ -162,3 +162,19 @@ METADATA_NAMES = {
     "kubernetes.default.svc": "10.96.0.1",
 }
 """Names that lead somewhere inside, and where."""
+
+
+def hostile_urls(port: int) -> list[str]:
+    """A choice of the hosts above that lead to this machine or nowhere, with this port, and names that lead inside."""
+    hosts = [*map(in_url, NOT_PUBLIC[::8]), "127.0.0.1", "[::1]", *list(ODD_LITERALS)[::3], OTHER_DOTS[0]]
+    hosts += [*NAMES_OF_THIS_MACHINE[::2], *(host for host in NO_HOSTS[::8] if host.isprintable())]
+    return [f"http://{host}:{port}/hook" for host in [*hosts, *NAMES_LEADING_INSIDE]]
+
+
+NAMES_LEADING_INSIDE = {
+    **{f"n{number}.hooks.example": [address] for number, address in enumerate(NOT_PUBLIC[::8])},
+    **{name: [address] for name, address in METADATA_NAMES.items()},
+    "mixed.hooks.example": ["93.184.216.34", "127.0.0.1"],
+    "rebound.hooks.example": ["127.0.0.1", "::1", "93.184.216.34"],
+}
+"""What a DNS of a test's own answers to these names: nothing that may be dialled."""

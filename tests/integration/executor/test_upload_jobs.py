@@ -1,5 +1,6 @@
 """Whole executors of uploads between a simulated Flickr, a photo store in MongoDB and a server of photos."""
 
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Ta
 from flickrhub_common.mongo import make_mongo
 from flickrhub_common.photo_store import PhotoStore, open_photo_store
 from flickrhub_common.settings import MongoSettings, PhotoStoreSettings
+from flickrhub_executor.settings import ExecutorSettings
 from tests.integration.executor.parts import Hub, a_call
+from tests.support.hostile_urls import NAMES_LEADING_INSIDE, hostile_urls
 from tests.support.photo_server import PhotoServer, photo_server
 from tests.support.photographs import Photograph, jpeg
+from tests.support.planted import planted
+from tests.support.stub_dns import StubDns
 
 
 @dataclass
@@ -169,4 +174,28 @@ async def test_photos_that_aren_t_to_be_had_fail_with_a_sentence_and_flickr_has_
     failures = [outcome.failure for outcome in outcomes if isinstance(outcome, JobFailed)]
     assert [failure.code for failure in failures] == list(jobs)
     assert all(failure.message.endswith(".") for failure in failures)
+    assert photos.at_flickr() == []
+
+
+async def test_no_hostile_photo_url_reaches_loopback_and_each_fails_at_once_without_naming_an_address(
+    photos: Photos, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dns = StubDns(real=socket.getaddrinfo)
+    dns.answers.update(NAMES_LEADING_INSIDE)
+    monkeypatch.setattr("socket.getaddrinfo", dns)
+    await photos.executor(upload_allow_cidrs=ExecutorSettings.model_fields["upload_allow_cidrs"].default)
+    async with planted() as trap:
+        jobs = [an_upload(photo_url=url) for url in hostile_urls(trap.port)]
+        await photos.hub.send(*jobs)
+        outcomes = await photos.hub.ended(jobs, within=30)
+        assert trap.connections == 0
+    sentence = "The photo's address isn't one that may be fetched from."
+    for outcome in outcomes:
+        assert isinstance(outcome, JobFailed)
+        assert (outcome.failure.code, outcome.failure.message) == ("ERR_PHOTO_ADDRESS", sentence)
+        assert (outcome.attempts_made, outcome.failure.chain) == (
+            1,
+            [f"PermanentFailure: {sentence}", "caused by RefusedUrl"],
+        )
+    assert not any("10.96.0.1" in text for text in capfd.readouterr())
     assert photos.at_flickr() == []

@@ -144,6 +144,8 @@ TEXTS = [
     f"amqp://user:p@{SECRET}@host/",
     f"INTERNAL_API_TOKEN={SECRET}",
     f"callback_secret={SECRET}",
+    f"https://bucket.s3.amazonaws.com/key?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={SECRET}",
+    f"https://s3/?X-Amz-Credential={SECRET}%2F20261121%2Fus-east-1&X-Amz-Security-Token=a%2F{SECRET}&x=1",
     json.dumps({"callback_secret": SECRET}),
 ]
 

@@ -19,6 +19,8 @@ from flickrhub_common.http_client import make_guarded_client
 from flickrhub_executor.adapters.fetched_photos import MOST_REDIRECTS, MOST_REPLY_BYTES, FetchedPhotos
 from flickrhub_executor.errors import CallFailed, PermanentFailure, TransientFailure
 from tests.support.photo_server import Behaviour, PhotoServer, photo_server
+from tests.support.planted import planted
+from tests.support.stub_dns import StubDns
 from tests.support.waiting import eventually
 
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8")
@@ -164,6 +166,19 @@ async def test_an_address_that_is_not_public_is_refused(server: PhotoServer) -> 
     assert (await failure(url, AddressPolicy())).code == "ERR_PHOTO_ADDRESS"
     assert (await failure(url.replace("127.0.0.1", "localhost"), AddressPolicy())).code == "ERR_PHOTO_ADDRESS"
     assert not server.asked
+
+
+async def test_a_redirect_to_a_name_that_leads_elsewhere_is_refused_when_it_is_resolved(
+    server: PhotoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dns = StubDns()
+    dns["inside.example"] = ["127.0.0.1", "127.0.0.2"]
+    monkeypatch.setattr("socket.getaddrinfo", dns)
+    async with planted("127.0.0.2") as trap:
+        url = server.redirecting(server.redirecting(f"http://inside.example:{trap.port}/latest/meta-data/"))
+        refused = await failure(url, AddressPolicy.parse("127.0.0.1/32"))
+        assert (type(refused), refused.code) == (PermanentFailure, "ERR_PHOTO_ADDRESS")
+        assert (dns.asked, trap.connections) == (["inside.example"], 0)
 
 
 async def test_a_name_is_judged_when_it_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,6 +219,8 @@ async def test_a_bad_raw_body_is_refused_in_words(http: httpx2.AsyncClient, body
         ("", ["user_id: is required"]),
         ("?user_id=", ["user_id: must have at least 1 character(s)"]),
         (f"?user_id={USER}&filename={'n' * 256}", ["filename: must have at most 255 characters"]),
+        (f"?user_id={USER}&user_id={STRANGER}", ["user_id: is given twice"]),
+        (f"?user_id={USER}&filename=a&filename=b", ["filename: is given twice"]),
         (f"?user_id={USER}&title=x", ["title: isn't a field of this call"]),
     ],
 )

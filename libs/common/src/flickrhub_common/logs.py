@@ -15,7 +15,8 @@ _SECRET_NAME = re.compile(
     r"secret|password|authorization|api_token|verifier|encryption|oauth_token|sealed", re.IGNORECASE
 )
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"']+@")
-_NAME = r"(oauth_\w+|api_key|\w*secret|\w*password|\w*api_token|encryption_keys)"
+_SIGNED_URL = "x-amz-(?:signature|credential|security-token)"
+_NAME = rf"(oauth_\w+|api_key|\w*secret|\w*password|\w*api_token|encryption_keys|{_SIGNED_URL})"
 _NAMED = re.compile(_NAME + r"(=[\"']?|[\"']\s*:\s*[\"'])[^&\s\"']+", re.IGNORECASE)
 _NAMED_ENCODED = re.compile(_NAME + r"(%3D)(?:(?!%26)[^&\s\"'])+", re.IGNORECASE)
 _BEARER = re.compile(r"\b(bearer|basic)(\s+)[\w.~+/=-]{8,}", re.IGNORECASE)

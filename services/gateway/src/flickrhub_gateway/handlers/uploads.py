@@ -10,7 +10,7 @@ from flickrhub_common.clock import iso
 from flickrhub_common.photo_formats import MAX_VIDEO_BYTES
 from flickrhub_common.problems import envelope
 from flickrhub_gateway.handlers import openapi_uploads as docs
-from flickrhub_gateway.handlers.bodies import checked, json_body
+from flickrhub_gateway.handlers.bodies import checked, json_body, query_of
 from flickrhub_gateway.handlers.requests import PresignBody, UploadQuery
 from flickrhub_gateway.handlers.upload_body import MAX_AROUND, arriving
 from flickrhub_gateway.usecases import UseCases
@@ -28,7 +28,7 @@ def _use(request: Request) -> UseCases:
 @router.post(UPLOADS_PATH, **docs.UPLOAD)
 async def upload(request: Request) -> Response:
     """Take a photo or video, as `multipart/form-data` or as it is, for a job that will name its `photo_ref`."""
-    use, query = _use(request), checked(UploadQuery, dict(request.query_params))
+    use, query = _use(request), checked(UploadQuery, query_of(request))
     async with aclosing(arriving(request, filename=query.filename, least_speed=use.least_speed)) as body:
         received = await use.receive_upload(body, user_id=query.user_id)
     data = {
