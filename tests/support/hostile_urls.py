@@ -1,5 +1,10 @@
 """Addresses, hosts and URLs with which somebody might reach what he shouldn't (facts/webhooks.md, section 4)."""
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
 GLOBAL_BY_PYTHONS_ACCOUNT = [
     "192.0.0.9",
     "192.88.99.1",
@@ -162,6 +167,12 @@ METADATA_NAMES = {
     "kubernetes.default.svc": "10.96.0.1",
 }
 """Names that lead somewhere inside, and where."""
+
+
+def batched(these: Sequence[T], size: int = 8) -> Iterator[Sequence[T]]:
+    """So many at a time: all at once would be a test of the broker."""
+    for begin in range(0, len(these), size):
+        yield these[begin : begin + size]
 
 
 def hostile_urls(port: int) -> list[str]:

@@ -15,7 +15,7 @@ from flickrhub_common.photo_store import PhotoStore, open_photo_store
 from flickrhub_common.settings import MongoSettings, PhotoStoreSettings
 from flickrhub_executor.settings import ExecutorSettings
 from tests.integration.executor.parts import Hub, a_call
-from tests.support.hostile_urls import NAMES_LEADING_INSIDE, hostile_urls
+from tests.support.hostile_urls import NAMES_LEADING_INSIDE, batched, hostile_urls
 from tests.support.photo_server import PhotoServer, photo_server
 from tests.support.photographs import Photograph, jpeg
 from tests.support.planted import planted
@@ -186,7 +186,8 @@ async def test_no_hostile_photo_url_reaches_loopback_and_each_fails_at_once_with
     await photos.executor(upload_allow_cidrs=ExecutorSettings.model_fields["upload_allow_cidrs"].default)
     async with planted() as trap:
         jobs = [an_upload(photo_url=url) for url in hostile_urls(trap.port)]
-        await photos.hub.send(*jobs)
+        for some in batched(jobs):
+            await photos.hub.send(*some)
         outcomes = await photos.hub.ended(jobs, within=30)
         assert trap.connections == 0
     sentence = "The photo's address isn't one that may be fetched from."
