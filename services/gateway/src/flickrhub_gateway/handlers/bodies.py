@@ -53,15 +53,6 @@ def query_of(request: Request) -> dict[str, str]:
     return dict(given)
 
 
-def query_of(request: Request) -> dict[str, str]:
-    """What stands in the URL's query. Raises InvalidRequest for a name with two different values."""
-    given = request.query_params
-    torn = [name for name in given if len(set(given.getlist(name))) > 1]
-    if torn:
-        raise InvalidRequest(details=[f"{_path((name,))}: is given twice" for name in torn[:MAX_SENTENCES]])
-    return dict(given)
-
-
 def checked(model: type[M], value: dict[str, Any], context: object = None) -> M:
     """The value as a model. Raises InvalidRequest with a sentence for every wrong field, none repeating a value."""
     try:
