@@ -1,8 +1,10 @@
 """RabbitMQ, MongoDB, Redis, auth or Flickr away: readiness names it, what needs it says so at once, all comes back."""
 
+import contextlib
+import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import httpx2
@@ -12,6 +14,7 @@ from tests.support.callback_receiver import CallbackReceiver
 from tests.support.envelopes import failure
 from tests.support.flickrhub_client import FlickrHub
 from tests.support.hub_account import ECHO, Account
+from tests.support.recovery import BACK_WITHIN_SECONDS, recovering
 from tests.support.stack_processes import StackProcesses
 from tests.support.waiting import eventually
 
@@ -30,6 +33,15 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 def away(processes: StackProcesses, name: str, manner: str) -> AbstractAsyncContextManager[None]:
     leaving: Callable[[str], AbstractAsyncContextManager[None]] = getattr(processes, manner)
     return leaving(name)
+
+
+@contextlib.asynccontextmanager
+async def back_soon(processes: StackProcesses, server: str, manner: str) -> AsyncIterator[None]:
+    """Within the block a server is away; everything is back within 15 s of its return."""
+    async with recovering(processes, f"{server} {manner}", server) as recovery, away(processes, server, manner):
+        yield
+    sys.stdout.write(f"\n{recovery.row()}\n")
+    assert recovery.slowest < BACK_WITHIN_SECONDS, recovery
 
 
 async def at_once(request: Awaitable[httpx2.Response]) -> httpx2.Response:
@@ -74,7 +86,7 @@ async def test_without_mongo_nothing_is_accepted_or_read(
     hub = account.hub
     job_id = await account.enqueue(ECHO)
     await account.ended(job_id)
-    async with away(processes, "mongo", manner):
+    async with back_soon(processes, "mongo", manner):
         await is_unavailable(hub.enqueue(method=ECHO, user_id=account.user_id, params={"n": 1}))
         await is_unavailable(hub.status(job_id, account.user_id))
         await is_named(processes, "mongo")
@@ -88,7 +100,7 @@ async def test_without_redis_nobody_connects_but_jobs_are_accepted_and_run_later
     manner: str, account: Account, processes: StackProcesses, receiver: CallbackReceiver
 ) -> None:
     hub = account.hub
-    async with away(processes, "redis", manner):
+    async with back_soon(processes, "redis", manner):
         await is_unavailable(hub.start(account.app.api_key, account.app.api_secret))
         reply = await at_once(hub.enqueue(method=ECHO, user_id=account.user_id, callback_url=receiver.url("/later")))
         assert reply.status_code == httpx2.codes.ACCEPTED, reply.text
@@ -124,7 +136,7 @@ async def test_without_rabbitmq_jobs_are_accepted_and_run_when_it_is_back(
 ) -> None:
     hub = account.hub
     jobs = []
-    async with away(processes, "rabbitmq", manner):
+    async with back_soon(processes, "rabbitmq", manner):
         for n in range(5):
             body = {"params": {"n": n}, "callback_url": receiver.url("/kept")}
             reply = await at_once(hub.enqueue(method=ECHO, user_id=account.user_id, **body))

@@ -15,6 +15,7 @@ import pytest
 from deploy.local.stack import envfile, identity, launch, wait
 from deploy.local.stack.places import Places
 from deploy.local.stack.programs import Program
+from deploy.local.stack.status import NOT_RUNNING, status
 
 ODD = {
     "PERCENT": "100%(here)s %% %d",
@@ -96,3 +97,9 @@ def test_a_log_is_set_aside_at_a_start_when_it_has_grown_too_large(places: Place
     run_launch(places, "chatty")
     assert log.read_text(encoding="utf-8") == "again\n"
     assert (places.logs / "chatty.log.1").stat().st_size == launch.LARGEST_LOG + 1
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_status_names_what_runs_on_without_its_supervisor(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(places) == NOT_RUNNING
+    assert "without it still run: sleeper." in capsys.readouterr().out
