@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.evidence import DEAD_LETTERS, Call, Evidence
 from tests.chaos.load import Accepted
-from tests.chaos.plan import WRITES, Fault, Kind, Task
+from tests.chaos.plan import WRITES, Fault, Task
 from tests.chaos.receiver import Copy
 from tests.chaos.stack import CALLBACK_SECONDS, CALLBACKS_IN_FLIGHT
 
@@ -14,7 +14,7 @@ ENDED = frozenset({"completed", "failed"})
 UNKNOWN = "ERR_OUTCOME_UNKNOWN"
 GAVE_UP = "Gave up after"
 DOUBLING = frozenset({"notifier", "rabbitmq", "mongo", "redis"})
-"""Whose trouble may make a receiver see a callback twice."""
+"""Whose trouble may make a receiver see a callback twice; the driver cancels a handler whose connection is closed."""
 COUNTED = frozenset({Task.TAG, Task.SET, Task.UPLOAD})
 """Writes whose effect can be counted afterwards; a title that is set twice is just set."""
 
@@ -32,7 +32,7 @@ class Round:
     @property
     def duplicates_allowed(self) -> int:
         """As many as callbacks can have been in flight at its blows."""
-        blows = [blow for blow in self.fault.blows if blow.target in DOUBLING and blow.kind is not Kind.CLOSE]
+        blows = [blow for blow in self.fault.blows if blow.target in DOUBLING]
         return CALLBACKS_IN_FLIGHT * len(blows)
 
 
