@@ -86,3 +86,11 @@ async def test_what_a_service_writes_meanwhile_stays(jobs: AsyncCollection[dict[
     found = await jobs.find_one({"_id": old.ref})
     assert found is not None
     assert found["callback"]["sealed_secret"] == "v1.k2.newer"
+
+
+async def test_a_value_may_belong_to_a_field_instead_of_the_id(jobs: AsyncCollection[dict[str, Any]]) -> None:
+    run = {**a_job(1), "_id": "job-0001.2", "job_id": "job-0001"}
+    await jobs.insert_many([run, a_job(2)])
+    deliveries = SealedDocuments(jobs, field="callback.sealed_secret", purpose="callback_secret", owner="job_id")
+    tally = await reseal(deliveries, RING)
+    assert (tally.resealed, tally.left) == (2, {})
