@@ -1,7 +1,7 @@
 """What waits, waits through the death of whatever it waits in; and all is back soon after, by itself.
 
-`make test-e2e ARGS="-k recovery -s"` prints how long it took; with RECOVERY_JOBS_EACH=15 and
-RECOVERY_WAIT_SECONDS=60, 300 wait, a minute each, instead of 60.
+`make test-e2e ARGS="-k recovery -s"` prints how long it took; with RECOVERY_JOBS_EACH=30 and
+RECOVERY_WAIT_SECONDS=90, 300 wait instead of 30.
 """
 
 import os
@@ -22,11 +22,13 @@ from tests.support.stack_processes import SERVICES, StackProcesses
 from tests.support.waiting import eventually
 
 JOBS_EACH = int(os.environ.get("RECOVERY_JOBS_EACH", "3"))
-ACCOUNTS = 10
+ACCOUNTS = 5
 WAIT_SECONDS = float(os.environ.get("RECOVERY_WAIT_SECONDS", "25"))
 LATE_SECONDS = 5.0
 """How late what waits may be, beyond the outage itself and the turns of its user."""
 TURN_SECONDS = 1.0
+LEASE_SECONDS = 20.0
+"""How long a killed notifier's claim on a callback holds."""
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
@@ -43,7 +45,7 @@ async def test_recovery_waiting_jobs_and_callbacks_survive_the_death_of_everythi
         receiver.script(path, Reply(503, asked))
     await _enqueue(called_back, receiver, "callback")
     await sim.called(total, retried[0].app, ECHO, within=60)
-    await eventually(lambda: len(_at(receiver, "callback")) == total, within=60, what="the first callbacks")
+    await eventually(lambda: len(set(_at(receiver, "callback"))) == total, within=60, what="the first callbacks")
 
     recoveries = await _kill_everything(processes)
     back = time.monotonic()
@@ -106,12 +108,14 @@ async def _kill_everything(processes: StackProcesses) -> list[Recovery]:
 def _callbacks_came_once_and_on_time(receiver: CallbackReceiver, total: int, *, back: float, latest: float) -> None:
     """What was in flight at a kill may come twice; what came later, not."""
     for path, count in Counter(request.path for request in receiver.requests if request.at > back).items():
-        assert count == 1, path
+        assert count == 1, [(path, round(each.at - back, 2)) for each in receiver.at(path)]
     for n in range(total):
         first, second, *more = receiver.at(f"/callback/{n}")
         assert {second.body, *(each.body for each in more)} == {first.body}
         assert second.at - first.at >= WAIT_SECONDS
-        assert second.at <= max(first.at + WAIT_SECONDS, latest) + LATE_SECONDS
+        due = first.at + WAIT_SECONDS
+        lease = LEASE_SECONDS if due <= back else 0.0  # its notifier may have been killed when it had just claimed it
+        assert second.at <= max(due, latest) + lease + LATE_SECONDS
 
 
 async def _calls_were_made_once_and_in_turn(sim: Simulator, app: FlickrApp, total: int, *, back: float) -> None:
