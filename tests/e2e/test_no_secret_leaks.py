@@ -128,6 +128,7 @@ async def scene(tmp_path: Path, receiver: CallbackReceiver) -> AsyncIterator[Sce
                 "SERVICE_ENV": MARKER,
                 "LOG_LEVEL": "DEBUG",
                 "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
+                "OTEL_BSP_SCHEDULE_DELAY": "50",  # or those that are killed take what they know with them
                 "FLICKR_RATE_LIMIT_PER_SECOND": "0",
                 "JOB_RETRY_DELAY_MS": "10",
                 "CALLBACK_RETRY_DELAY_MS": "10",
