@@ -8,6 +8,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from flickrhub_common.settings import Settings
@@ -96,3 +97,19 @@ def test_a_collector_that_is_silent_delays_the_end_of_a_process_by_a_moment_only
         began = time.monotonic()
         provider.shutdown()
     assert time.monotonic() - began < 3
+
+
+def test_what_clients_write_into_a_request_line_is_in_no_span() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SpanProcessor(exporter))
+    written = {"url.path": "/a-secret", "url.query": "api_secret=a-secret", "http.request.method_original": "A-SECRET"}
+    tracer = provider.get_tracer("t")
+    kept = {"http.request.method": "GET"}
+    tracer.start_span("GET", kind=trace.SpanKind.SERVER, attributes={**written, **kept}).end()
+    tracer.start_span("GET", kind=trace.SpanKind.SERVER, attributes=kept).end()
+    provider.force_flush()
+    served, bare = exporter.get_finished_spans()
+    assert dict(served.attributes or {}) == {**dict.fromkeys(written, "…"), **kept}
+    assert dict(bare.attributes or {}) == kept
+    provider.shutdown()

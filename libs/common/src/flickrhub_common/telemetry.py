@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 
@@ -25,9 +25,17 @@ from flickrhub_common.settings import Settings
 LAST_SPANS_SECONDS = 1.5
 """How long a stopping process waits for its last spans to be taken."""
 
+_WRITTEN_BY_CLIENTS = ("url.path", "url.query", "http.request.method_original")
+
 
 class SpanProcessor(BatchSpanProcessor):
-    """Exports spans in batches, and ends in time."""
+    """Exports spans in batches, and ends in time. What a client can write anything into is left out."""
+
+    def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:
+        """Blank it before anybody sees it; `http.route` says where a request went."""
+        if span.kind is trace.SpanKind.SERVER:
+            span.set_attributes({name: "…" for name in _WRITTEN_BY_CLIENTS if name in (span.attributes or {})})
+        super().on_start(span, parent_context)
 
     def shutdown(self) -> None:
         """Send what is left, for a moment: the SDK's own waits 20 to 30 s for a collector that is away."""
