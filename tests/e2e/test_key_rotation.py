@@ -94,7 +94,11 @@ async def key_ids_in_mongo() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     async with make_mongo(settings, service="test") as mongo:
         database = mongo[settings.mongo_db]
-        found["tokens"] = {key_id(one) async for each in database["tokens"].find() for one in each["sealed"].values()}
+        found["tokens"] = {
+            key_id(one)
+            async for each in database["tokens"].find({"sealed": {"$type": "object"}})
+            for one in each["sealed"].values()
+        }
         jobs = database["jobs"].find({"callback.sealed_secret": {"$type": "string"}})
         found["jobs"] = {key_id(each["callback"]["sealed_secret"]) async for each in jobs}
         deliveries = database["deliveries"].find({"sealed_secret": {"$type": "string"}})

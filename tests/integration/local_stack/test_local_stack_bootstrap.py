@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = [
-    *("libs/common", "libs/dlq", "libs/flickr_sim"),
+    *("libs/common", "libs/flickr_sim", "libs/dlq"),
     *("services/gateway", "services/auth", "services/executor", "services/notifier"),
 ]
 COMMANDS = ("sh", "cat", "cut", "dirname", "flock", "grep", "id", "mktemp", "rm", "sed", "sha256sum", "tail", "env")

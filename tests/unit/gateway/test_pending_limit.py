@@ -74,3 +74,14 @@ async def test_a_store_that_is_away_is_said_to_be_and_asked_again(around: Surrou
             await bound(USER)
     around.jobs.away = False
     await bound(USER)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_whoever_comes_just_as_the_count_is_done_has_it_too(around: Surroundings, turns: int) -> None:
+    bound = _bound(around, most=10)
+    first = asyncio.create_task(bound(USER))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await bound(USER)
+    await first
+    assert around.jobs.counted == [USER]

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from flickrhub_common.clock import Clock
 from flickrhub_gateway.errors import TooManyPending
@@ -29,7 +28,7 @@ class BoundPending:
         self._clock = clock
         self._most = most
         self._counts: dict[str, _Count] = {}
-        self._counting: dict[str, asyncio.Task[int]] = {}
+        self._counting: dict[str, asyncio.Task[_Count]] = {}
 
     async def __call__(self, user_id: str) -> None:
         """Count one more job. Raises TooManyPending, or Unavailable when the store is away."""
@@ -46,16 +45,17 @@ class BoundPending:
         """Count in the store, once for all who ask meanwhile."""
         counting = self._counting.get(user_id)
         if counting is None:
-            counting = asyncio.create_task(self._jobs.count_open(user_id, most=self._most), name="pending-count")
+            counting = asyncio.create_task(self._count(user_id), name="pending-count")
             self._counting[user_id] = counting
-            counting.add_done_callback(partial(self._remember, user_id))
-        await asyncio.shield(counting)
-        return self._counts[user_id]
+        return await asyncio.shield(counting)
 
-    def _remember(self, user_id: str, counting: asyncio.Task[int]) -> None:
-        del self._counting[user_id]
-        if not counting.cancelled() and counting.exception() is None:
-            self._counts.pop(user_id, None)
-            self._counts[user_id] = _Count(self._clock.now() + REMEMBERED, counting.result())
-            if len(self._counts) > MOST_KNOWN:
-                del self._counts[next(iter(self._counts))]
+    async def _count(self, user_id: str) -> _Count:
+        try:
+            jobs = await self._jobs.count_open(user_id, most=self._most)
+        finally:
+            del self._counting[user_id]
+        self._counts.pop(user_id, None)
+        self._counts[user_id] = known = _Count(self._clock.now() + REMEMBERED, jobs)
+        if len(self._counts) > MOST_KNOWN:
+            del self._counts[next(iter(self._counts))]
+        return known
