@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.run_env import ROOT, run_dir
 
-pytestmark = [pytest.mark.paired, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.few, pytest.mark.timeout(180)]
 
 SEEDS = [4]
 JOBS, FAULTS = 120, 3

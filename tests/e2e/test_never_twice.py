@@ -31,7 +31,7 @@ SETTINGS = {
     "WORKER_UPLOAD_CONCURRENCY": str(max(16, JOBS_PER_KILL)),
 }
 
-pytestmark = [pytest.mark.paired, pytest.mark.timeout(120 + 15 * KILLS)]
+pytestmark = [pytest.mark.few, pytest.mark.timeout(120 + 15 * KILLS)]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from tests.support.run_env import needed, run_dir
 from tests.support.simulator import FlickrApp, Simulator, simulator
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.paired, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.few, pytest.mark.timeout(280)]
 
 MARKER = str(uuid.uuid4())
 """No secret: in every job, the id of every request, and the name of the deployment."""

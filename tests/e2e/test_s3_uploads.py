@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 __all__ = ["bucket", "s3", "s3_settings", "s3_url"]
 
-pytestmark = pytest.mark.paired
+pytestmark = pytest.mark.few
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`test`: run pytest against a stack of its own.
 
-Most tests wait rather than work, so several workers share them; then those marked `paired`, which measure time or kill
-processes of their own, in two workers; then those marked `alone`, which bear nothing beside them.
+Most tests wait rather than work, so several workers share them; then those marked `few`, which measure time or kill
+processes of their own, in three; then those marked `alone`, which bear nothing beside them.
 """
 
 import subprocess
@@ -17,8 +17,8 @@ from deploy.local.stack.status import NOT_RUNNING, status
 from deploy.local.stack.up import up
 
 ROUNDS = (
-    ("not alone and not paired", "--numprocesses", "4", "--dist", "loadfile"),
-    ("paired", "--numprocesses", "2", "--dist", "loadfile"),
+    ("not alone and not few", "--numprocesses", "4", "--dist", "loadfile"),
+    ("few", "--numprocesses", "3", "--dist", "loadfile"),
     ("alone",),
 )
 """The tests of each round, by their marks, and how they are run."""

@@ -183,7 +183,7 @@ async def test_an_empty_server_is_told_from_an_absent_one(rabbit_settings: Rabbi
     assert "no-such-vhost" not in said
 
 
-@pytest.mark.paired
+@pytest.mark.few
 async def test_killed_again_and_again_while_replaying_it_loses_no_letter_and_every_job_ends_once(
     others: Messaging, rabbit_admin: RabbitAdmin, rabbit_settings: RabbitSettings, redis_settings: RedisSettings
 ) -> None:

@@ -314,7 +314,7 @@ async def test_odd_but_readable_jobs_end_and_stop_nobody(hub: Hub) -> None:
 # -- copies ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.paired  # the time-out is short, so that a lease is
+@pytest.mark.few  # the time-out is short, so that a lease is
 @pytest.mark.parametrize(("outcome", "latency_ms"), [("completed", 300), ("failed", 0)])
 async def test_a_message_sent_five_times_is_one_call_and_one_outcome(hub: Hub, outcome: str, latency_ms: int) -> None:
     await hub.executor(flickr_timeout_seconds=1)
@@ -347,7 +347,7 @@ async def _until_idle(hub: Hub) -> None:
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.paired
+@pytest.mark.alone
 async def test_calls_of_a_user_are_apart_and_those_of_others_at_once(hub: Hub) -> None:
     await hub.executor(flickr_rate_limit_per_second=2)
     slow = [a_call(user_id="slow") for _ in range(8)]
@@ -362,7 +362,7 @@ async def test_calls_of_a_user_are_apart_and_those_of_others_at_once(hub: Hub) -
     assert max(call.at for call in hub.calls() if call.oauth_token != token) - times[0] < 2
 
 
-@pytest.mark.paired
+@pytest.mark.few
 async def test_a_thousand_jobs_of_one_user_don_t_delay_another_s(hub: Hub) -> None:
     """Nor, by much, while they come in: then the other's job stands behind all of them in the queue."""
     await hub.executor(flickr_rate_limit_per_second=1, flickr_rate_limit_per_hour=3500)

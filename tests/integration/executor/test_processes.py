@@ -11,7 +11,7 @@ from flickrhub_common.contracts import JobCompleted, JobFailed
 from tests.integration.executor.parts import Hub, a_call
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.paired
+pytestmark = pytest.mark.few
 
 READ = "flickr.test.echo"
 WRITE = "flickr.photos.setMeta"

@@ -19,7 +19,7 @@ LARGE = 200 * MIB
 MOST_GROWTH = 32 * MIB
 FORM = {"content-type": "multipart/form-data; boundary=frontier"}
 
-pytestmark = pytest.mark.paired
+pytestmark = pytest.mark.few
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ async def _slots(redis: Redis) -> int:
     return sum([await redis.zcard(key) async for key in redis.scan_iter("endpoint:*:slots")])
 
 
-@pytest.mark.paired
+@pytest.mark.few
 @pytest.mark.timeout(60)
 async def test_each_is_left_at_the_deadline_with_one_attempt_recorded_and_its_slot_and_connection_free(
     run: RunNotifier, notifier_settings: NotifierSettings, sender: Messaging, database: Database

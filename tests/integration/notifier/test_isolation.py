@@ -61,7 +61,7 @@ class Turncoat:
         return found
 
 
-@pytest.mark.paired
+@pytest.mark.few
 @pytest.mark.timeout(90)
 async def test_a_hanging_receiver_holds_its_slots_only_and_is_probed_singly_and_has_no_burst_when_it_is_well(
     run: RunNotifier,
