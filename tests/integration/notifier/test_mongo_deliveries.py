@@ -1,6 +1,7 @@
 """The store of deliveries on the real MongoDB."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -72,6 +73,21 @@ async def test_what_was_given_up_is_found_by_its_index(store: MongoDeliveries, d
     assert [document["_id"] async for document in cursor] == [given_up.job_id]
     plan = await cursor.explain()
     assert "given_up" in str(plan["queryPlanner"]["winningPlan"])
+
+
+async def test_those_in_line_are_found_by_its_index(store: MongoDeliveries, database: Database) -> None:
+    await store.ensure_indexes()
+    waiting = replace(a_delivery(), claimed_until=None, line="an-endpoint")
+    for delivery in (waiting, a_delivery(), a_delivery()):
+        await store.open(delivery)
+    for query, order in (
+        ({"line": "an-endpoint", "line_at": {"$lte": LATER}}, "line_at"),
+        ({"line": {"$gt": ""}}, "line"),
+    ):
+        cursor = database["deliveries"].find(query).sort(order)
+        assert [document["_id"] async for document in cursor] == [waiting.id]
+        plan = (await cursor.explain())["queryPlanner"]["winningPlan"]
+        assert ("lines" in str(plan), "SORT" in str(plan)) == (True, False)
 
 
 async def test_a_delivery_that_has_ended_goes_after_its_time_and_one_that_waits_stays(database: Database) -> None:

@@ -12,12 +12,11 @@ from flickrhub_common.errors import Unavailable
 from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import RedisSettings
 from flickrhub_notifier.adapters.redis_endpoints import RedisEndpoints
-from flickrhub_notifier.models import NoRoom, Report, Sign, Slot
+from flickrhub_notifier.models import Report, Room, Sign, Slot
 from tests.support.waiting import eventually
 
 HERE, THERE = "an-endpoint", "another"
 OPEN_SECONDS = 0.3
-EXACT = 0.001
 
 
 @pytest.fixture
@@ -35,7 +34,6 @@ def endpoints(redis: Redis, *, concurrency: int = 2, failures: int = 3, lease: f
         open_seconds=OPEN_SECONDS,
         longest_seconds=4 * OPEN_SECONDS,
         lease_seconds=lease,
-        short_wait_seconds=0.0,
     )
 
 
@@ -45,15 +43,15 @@ async def entered(ends: RedisEndpoints, owner: str = "o", *, endpoint: str = HER
     return found
 
 
-async def refused(ends: RedisEndpoints, owner: str = "refused") -> NoRoom:
+async def refused(ends: RedisEndpoints, owner: str = "refused") -> Room:
     found = await ends.enter(HERE, owner=owner)
-    assert isinstance(found, NoRoom), found
+    assert isinstance(found, Room), found
     return found
 
 
-async def attempted(ends: RedisEndpoints, sign: Sign, *, delivery: str, asked: float = 0.0, took: float = 0.1) -> bool:
+async def attempted(ends: RedisEndpoints, sign: Sign, *, delivery: str, asked: float = 0.0) -> bool:
     """One attempt of a delivery that was let in; whether it shut the endpoint."""
-    return await ends.leave(await entered(ends, f"owner of {delivery}"), Report(delivery, sign, took, asked))
+    return (await ends.leave(await entered(ends, f"owner of {delivery}"), Report(delivery, sign, asked))).opened
 
 
 async def opened(ends: RedisEndpoints) -> None:
@@ -79,7 +77,7 @@ async def test_no_more_are_let_in_than_there_are_slots_whoever_asks(redis: Redis
     )
     slots = [one for one in found if isinstance(one, Slot)]
     assert len(slots) == 5
-    assert all(one.shut_for == 0 for one in found if isinstance(one, NoRoom))
+    assert all(one.shut_for == 0 for one in found if isinstance(one, Room))
     assert not any(slot.probe for slot in slots)
     assert isinstance(await ends.enter(THERE, owner="c"), Slot)
 
@@ -89,7 +87,7 @@ async def test_a_slot_that_is_given_back_is_the_next_ones(redis: Redis) -> None:
     slot = await entered(ends, "a")
     await refused(ends)
     assert await ends.enter(HERE, owner="a") == slot, "the driver asks again when an answer is lost"
-    await ends.leave(slot, Report("d", Sign.NONE, 0))
+    await ends.leave(slot, Report("d", Sign.NONE))
     await entered(ends, "b")
 
 
@@ -106,35 +104,12 @@ async def test_zero_is_no_limit(redis: Redis) -> None:
     assert all([isinstance(await ends.enter(HERE, owner=str(n)), Slot) for n in range(100)])
 
 
-async def test_those_who_find_no_slot_are_given_turns_one_by_one_at_the_pace_of_the_endpoint(redis: Redis) -> None:
-    ends = endpoints(redis, concurrency=2)
-    for n in range(30):
-        await attempted(ends, Sign.WELL, delivery=str(n), took=0.2)
-    await entered(ends, "a")
-    await entered(ends, "b")
-    began = time.monotonic()
-    found = await asyncio.gather(*(ends.enter(HERE, owner=str(n)) for n in range(40)))
-    turns = sorted(room.turn_in for room in found if isinstance(room, NoRoom))
-    took = time.monotonic() - began
-    assert len(turns) == 40
-    assert 40 * 0.1 - took - EXACT < turns[-1] < 40 * 0.1 + took + EXACT, "0.2 s an attempt, two at once"
-
-
-async def test_a_line_has_an_end_and_who_comes_later_is_told_but_not_counted_in(redis: Redis) -> None:
-    ends = endpoints(redis, concurrency=1)
-    for n in range(2):  # of two deliveries: the third would open the breaker
-        await attempted(ends, Sign.STRAINED, delivery=f"d{n}", took=90)
-    await entered(ends, "a")
-    turns = [(await refused(ends)).turn_in for _ in range(10)]
-    assert [round(turn / 90, 1) for turn in turns] == [1, 2, 3, *[4] * 7]
-
-
 async def test_failures_of_different_deliveries_in_a_row_open_the_breaker(redis: Redis) -> None:
     ends = endpoints(redis)
     await opened(ends)
     room = await refused(ends)
     assert 0.6 * OPEN_SECONDS < room.shut_for <= 1.2 * OPEN_SECONDS
-    assert room.turn_in > room.shut_for
+    assert room.free == 0
     await entered(ends, endpoint=THERE)
 
 
@@ -162,8 +137,8 @@ async def test_after_its_time_one_probe_is_let_in_and_nobody_beside_it(redis: Re
     probe = await let_in(ends, "probe")
     assert probe.probe
     crowd = await asyncio.gather(*(ends.enter(HERE, owner=str(n)) for n in range(30)))
-    assert all(isinstance(one, NoRoom) and one.shut_for > 5 for one in crowd), "until the probe's lease ends"
-    await ends.leave(probe, Report("d", Sign.WELL, 0.1))
+    assert all(isinstance(one, Room) and one.shut_for > 5 for one in crowd), "until the probe's lease ends"
+    await ends.leave(probe, Report("d", Sign.WELL))
     crowd = await asyncio.gather(*(ends.enter(HERE, owner=str(n)) for n in range(30)))
     assert sum(isinstance(one, Slot) and not one.probe for one in crowd) == 8
 
@@ -174,9 +149,9 @@ async def test_each_probe_that_fails_doubles_the_time_up_to_the_longest_and_one_
     ends = endpoints(redis)
     await opened(ends)
     for longer in (2, 4, 4):
-        assert await ends.leave(await let_in(ends, "probe"), Report("d", Sign.STRAINED, 0.1))
+        assert (await ends.leave(await let_in(ends, "probe"), Report("d", Sign.STRAINED))).opened
         assert 0.6 * longer < (await refused(ends)).shut_for / OPEN_SECONDS <= 1.2 * longer
-    assert not await ends.leave(await let_in(ends, "probe"), Report("d", Sign.WELL, 0.1))
+    assert not (await ends.leave(await let_in(ends, "probe"), Report("d", Sign.WELL))).opened
     await opened(ends)
     assert (await refused(ends)).shut_for <= 1.2 * OPEN_SECONDS
 
@@ -184,7 +159,7 @@ async def test_each_probe_that_fails_doubles_the_time_up_to_the_longest_and_one_
 async def test_a_probe_that_never_reached_the_endpoint_leaves_the_next_one_to_try(redis: Redis) -> None:
     ends = endpoints(redis)
     await opened(ends)
-    assert not await ends.leave(await let_in(ends, "probe"), Report("d", Sign.NONE, 0.1))
+    assert not (await ends.leave(await let_in(ends, "probe"), Report("d", Sign.NONE))).opened
     assert (await entered(ends, "next")).probe
 
 
@@ -192,10 +167,10 @@ async def test_what_was_under_way_when_it_opened_makes_it_no_longer_and_can_end_
     ends = endpoints(redis, concurrency=8)
     late = [await entered(ends, f"late{n}") for n in range(3)]
     await opened(ends)
-    assert not await ends.leave(late[0], Report("late0", Sign.STRAINED, 9))
-    assert not await ends.leave(late[1], Report("late1", Sign.STRAINED, 9))
+    assert not (await ends.leave(late[0], Report("late0", Sign.STRAINED))).opened
+    assert not (await ends.leave(late[1], Report("late1", Sign.STRAINED))).opened
     assert (await refused(ends)).shut_for <= 1.2 * OPEN_SECONDS
-    await ends.leave(late[2], Report("late2", Sign.WELL, 9))
+    await ends.leave(late[2], Report("late2", Sign.WELL))
     assert not (await entered(ends)).probe
 
 
@@ -204,19 +179,68 @@ async def test_an_endpoint_that_asks_for_time_has_it_from_everybody(redis: Redis
     slot = await entered(ends, "under way")
     assert not await attempted(ends, Sign.STRAINED, delivery="d", asked=0.5)
     assert 0.3 < (await refused(ends)).shut_for <= 0.5
-    await ends.leave(slot, Report("e", Sign.WELL, 0.1))
+    await ends.leave(slot, Report("e", Sign.WELL))
     await refused(ends)
     await entered(ends, endpoint=THERE)
     assert not (await let_in(ends, "later")).probe
+
+
+async def test_the_room_there_is_counts_slots_and_breaker(redis: Redis) -> None:
+    ends = endpoints(redis, concurrency=2)
+    assert await ends.look(HERE) == Room(free=2)
+    slots = [await entered(ends, owner) for owner in "ab"]
+    assert await ends.look(HERE) == Room(free=0)
+    assert await ends.leave(slots[0], Report("d", Sign.NONE)) == Room(free=1)
+    await ends.leave(slots[1], Report("d", Sign.NONE))
+    await opened(ends)
+    shut = await ends.look(HERE)
+    assert (shut.free, 0 < shut.shut_for <= 1.2 * OPEN_SECONDS) == (0, True)
+    await asyncio.sleep(shut.shut_for + 0.01)
+    assert await ends.look(HERE) == Room(free=1), "for a probe"
+    probe = await let_in(ends, "probe")
+    probing = await ends.look(HERE)
+    assert (probing.free, probing.shut_for > 5) == (0, True)
+    assert await ends.leave(probe, Report("d", Sign.WELL)) == Room(free=2)
+
+
+async def test_a_line_is_looked_at_when_there_may_be_room_and_by_one_only(redis: Redis) -> None:
+    ends = endpoints(redis)
+    assert await ends.announce(THERE) == Room(free=2, line=1)
+    await opened(ends)
+    assert (await ends.announce(HERE)).line == 1
+    assert await ends.to_look_at(count=9) == [], "one is shut, the other has room: whoever announced has called"
+
+    async def its_time() -> list[str]:
+        return await ends.to_look_at(count=9)
+
+    assert await eventually(its_time, within=5, every=0.02, what="the end of its breaker's time") == [HERE]
+    assert await ends.to_look_at(count=9) == []
+    await ends.look_again(HERE, seconds=0)
+    await ends.look_again(THERE, seconds=0)
+    found = await asyncio.gather(*(ends.to_look_at(count=1) for _ in range(4)))
+    assert sorted(found) == [[], [], *sorted([[HERE], [THERE]])]
+
+
+async def test_a_line_ends_unless_someone_has_lined_up_since_it_was_looked_at(redis: Redis) -> None:
+    ends = endpoints(redis)
+    first = await ends.announce(HERE)
+    second = await ends.announce(HERE)
+    await ends.end_line(HERE, line=first.line)
+    assert (await ends.look(HERE)).line == second.line
+    assert await ends.to_look_at(count=9) == [HERE], "at once"
+    await ends.end_line(HERE, line=second.line)
+    assert (await ends.look(HERE)).line == 0
+    assert await redis.zcard("endpoints:lines") == 0
 
 
 async def test_nothing_is_kept_of_an_endpoint_for_good(redis: Redis) -> None:
     ends = endpoints(redis)
     await opened(ends)
     await refused(ends)
+    await ends.announce(HERE)
     await let_in(ends, "probe")
     keys = [key async for key in redis.scan_iter()]
-    assert len(keys) == 2
+    assert len(keys) == 3
     assert all([0 < await redis.ttl(key) <= 3 * 3600 for key in keys])
 
 
@@ -226,4 +250,4 @@ async def test_without_redis_it_says_so() -> None:
         with pytest.raises(Unavailable):
             await ends.enter(HERE, owner="o")
         with pytest.raises(Unavailable):
-            await ends.leave(Slot(HERE, "o"), Report("d", Sign.WELL, 0.1))
+            await ends.leave(Slot(HERE, "o"), Report("d", Sign.WELL))

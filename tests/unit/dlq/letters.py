@@ -57,4 +57,4 @@ def unhandled(body: bytes, *, reason: str, queue: str | None, type_: str | None 
 
 def a_due(**given: Any) -> CallbackDue:
     """The note of a delivery that was given up."""
-    return CallbackDue(**{"job_id": JOB_ID, "attempt": 3, "waits": 4, "job_replay": 2, **given})
+    return CallbackDue(**{"job_id": JOB_ID, "attempt": 3, "job_replay": 2, **given})

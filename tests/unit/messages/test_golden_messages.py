@@ -112,7 +112,7 @@ MESSAGES: list[Message] = [
         at=AT,
         replay=2,
     ),
-    CallbackDue(job_id=JOB_ID, attempt=2, replay=1, job_replay=1, waits=3),
+    CallbackDue(job_id=JOB_ID, attempt=2, replay=1, job_replay=1),
     TokenRejected(user_id=USER_ID, fingerprint="0123456789abcdef", reason="98: Invalid auth token", at=AT),
     TokenRevoked(user_id=USER_ID, reason="98: Invalid auth token", at=AT),
     TokenReplaced(user_id=USER_ID, at=AT),

@@ -74,7 +74,7 @@ class DeliveriesBehaviour:
         assert await store.claim(delivery.job_id, attempt=1, now=NOW, until=LATER) is None
         until = LATER + timedelta(seconds=25)
         claimed = await store.claim(delivery.job_id, attempt=1, now=LATER, until=until)
-        assert claimed == replace(delivery, claimed_until=until)
+        assert claimed == replace(delivery, claimed_until=until, claims=1)
         assert await store.claim(delivery.job_id, attempt=1, now=LATER, until=until) is None
 
     async def test_of_many_claims_at_once_one_is_had(self, store: Deliveries) -> None:
@@ -115,7 +115,7 @@ class DeliveriesBehaviour:
         recorded = await store.record(delivery.job_id, an_attempt(), GiveUp(DeliveryState.GONE, "http_410"))
         assert recorded is not None
         assert (recorded.state, recorded.reason, recorded.dead_lettered_at) == (DeliveryState.GONE, "http_410", None)
-        await store.mark_buried(delivery.job_id, at=LATER)
+        await store.mark_buried(recorded, at=LATER)
         buried = await store.load(delivery.job_id)
         assert buried is not None
         assert buried.dead_lettered_at == LATER
@@ -149,7 +149,7 @@ class DeliveriesBehaviour:
         await store.open(delivery)
         await store.record(delivery.id, an_attempt(), Retry(NOW, "http_500"))
         await store.record(delivery.id, an_attempt(2), GiveUp(DeliveryState.FAILED, "http_500"))
-        await store.mark_buried(delivery.id, at=NOW)
+        await store.mark_buried(delivery, at=NOW)
         return delivery
 
     async def test_a_replay_begins_another_round_of_attempts_once(self, store: Deliveries) -> None:
@@ -195,3 +195,113 @@ class DeliveriesBehaviour:
         expired = await store.expire(delivery.id, now=LATER)
         assert expired == replace(delivery, state=DeliveryState.FAILED, reason="expired", claimed_until=None)
         assert await store.expire(delivery.id, now=LATER) is None
+
+    async def test_claims_are_counted_until_an_attempt_is_recorded(self, store: Deliveries) -> None:
+        delivery = replace(a_delivery(), claimed_until=None)
+        await store.open(delivery)
+        for count in (1, 2):
+            claimed = await store.claim(delivery.id, attempt=1, now=NOW, until=NOW)
+            assert claimed is not None
+            assert claimed.claims == count
+        recorded = await store.record(delivery.id, an_attempt(), Retry(LATER, "http_500"))
+        assert recorded is not None
+        assert recorded.claims == 0
+
+    async def test_a_dead_letter_noted_late_is_not_that_of_a_round_begun_since(self, store: Deliveries) -> None:
+        delivery = await self.given_up(store)
+        await store.reopen(delivery.id, replay=1, now=NOW)
+        await store.mark_buried(delivery, at=LATER)
+        again = await store.record(delivery.id, an_attempt(3), GiveUp(DeliveryState.FAILED, "http_500"))
+        assert again is not None
+        await store.mark_buried(delivery, at=LATER)
+        found = await store.load(delivery.id)
+        assert found is not None
+        assert found.dead_lettered_at is None
+
+    async def in_line(self, store: Deliveries, line: str, *, seconds: int = 0) -> Delivery:
+        """A delivery that waits in a line, so much younger than others."""
+        came = NOW + timedelta(seconds=seconds)
+        delivery = replace(a_delivery(), created_at=came, next_attempt_at=came, claimed_until=None, line=line)
+        assert await store.open(delivery) is None
+        return delivery
+
+    async def test_the_oldest_in_line_is_called_first_and_nobody_twice_before_the_time_given(
+        self, store: Deliveries
+    ) -> None:
+        line = uuid.uuid4().hex
+        younger, oldest, young = [await self.in_line(store, line, seconds=n) for n in (2, 0, 1)]
+        await self.in_line(store, uuid.uuid4().hex)
+        until = LATER + timedelta(seconds=30)
+        called = [await store.call_next(line, since=LATER, until=until) for _ in range(4)]
+        assert called == [oldest, young, younger, None]
+        assert await store.call_next(line, since=until, until=until) in called
+
+    async def test_after_an_attempt_a_delivery_is_behind_those_who_have_had_none(self, store: Deliveries) -> None:
+        line = uuid.uuid4().hex
+        tried = await self.in_line(store, line)
+        new = await self.in_line(store, line, seconds=1)
+        tried_again = await store.record(tried.id, an_attempt(), Retry(NOW + timedelta(seconds=2), "timeout"))
+        assert tried_again is not None
+        await store.line_up(tried_again, line=line, now=LATER)
+        until = LATER + timedelta(seconds=30)
+        called = [await store.call_next(line, since=LATER, until=until) for _ in range(2)]
+        assert called == [new, replace(tried_again, line=line)]
+
+    async def test_of_many_who_call_at_once_each_calls_another(self, store: Deliveries) -> None:
+        line = uuid.uuid4().hex
+        waiting = [await self.in_line(store, line, seconds=n) for n in range(4)]
+        found = await asyncio.gather(
+            *(store.call_next(line, since=LATER, until=LATER + timedelta(seconds=1)) for _ in range(6))
+        )
+        assert sorted(one.id for one in found if one) == sorted(one.id for one in waiting)
+
+    async def test_only_those_old_enough_are_called(self, store: Deliveries) -> None:
+        line = uuid.uuid4().hex
+        old = await self.in_line(store, line)
+        await self.in_line(store, line, seconds=10)
+        since = NOW + timedelta(seconds=9)
+        assert await store.call_next(line, since=since, until=LATER) == old
+        assert await store.call_next(line, since=since, until=LATER) is None
+
+    async def test_a_claim_an_attempt_and_the_end_leave_the_line(self, store: Deliveries) -> None:
+        line = uuid.uuid4().hex
+        claimed, recorded, expired = [await self.in_line(store, line) for _ in range(3)]
+        taken = await store.claim(claimed.id, attempt=1, now=NOW, until=LATER)
+        assert taken is not None
+        assert taken.line is None
+        again = await store.record(recorded.id, an_attempt(), Retry(LATER, "http_500"))
+        assert again is not None
+        assert again.line is None
+        assert await store.expire(expired.id, now=NOW) is not None
+        assert await store.call_next(line, since=LATER, until=LATER) is None
+        assert line not in [one async for one in store.lines()]
+
+    async def test_who_comes_back_into_line_has_the_old_place_and_can_be_called_at_once(
+        self, store: Deliveries
+    ) -> None:
+        line = uuid.uuid4().hex
+        first = await self.in_line(store, line)
+        second = await self.in_line(store, line, seconds=1)
+        until = LATER + timedelta(seconds=30)
+        for delivery in (first, second):
+            assert await store.call_next(line, since=LATER, until=until) == delivery
+        await store.line_up(first, line=line, now=LATER)
+        assert await store.call_next(line, since=LATER, until=until) == first
+
+    async def test_nobody_lines_up_who_is_finished_claimed_early_or_at_another_attempt(self, store: Deliveries) -> None:
+        line = uuid.uuid4().hex
+        claimed, finished, early, moved = [a_delivery() for _ in range(4)]
+        for delivery in (claimed, finished, early, moved):
+            await store.open(delivery)
+        await store.record(finished.id, an_attempt(status=200), Delivered())
+        await store.record(early.id, an_attempt(), Retry(LATER, "http_500"))
+        await store.record(moved.id, an_attempt(), Retry(NOW, "http_500"))
+        for delivery in (claimed, finished, replace(early, next_attempt=2), moved):
+            await store.line_up(delivery, line=line, now=NOW)
+        assert line not in [one async for one in store.lines()]
+
+    async def test_all_lines_are_found_each_once(self, store: Deliveries) -> None:
+        lines = sorted(uuid.uuid4().hex for _ in range(3))
+        for line in [*lines, *lines]:
+            await self.in_line(store, line)
+        assert [line async for line in store.lines() if line in lines] == lines

@@ -1,6 +1,7 @@
 """What the notifier's use cases get instead of MongoDB and a receiver."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,9 +14,9 @@ from flickrhub_notifier.models import (
     Delivery,
     DeliveryState,
     GiveUp,
-    NoRoom,
     Post,
     Report,
+    Room,
     Slot,
     Verdict,
 )
@@ -31,6 +32,7 @@ class FakeDeliveries:
         self.stored: dict[str, Delivery] = {}
         self.attempts: dict[str, list[Attempt]] = {}
         self.away: set[str] = set()
+        self.called: dict[str, datetime] = {}
 
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery, or give the one there is."""
@@ -54,7 +56,7 @@ class FakeDeliveries:
             return None
         if found.next_attempt_at > now or (found.claimed_until is not None and found.claimed_until > now):
             return None
-        return self._put(replace(found, claimed_until=until))
+        return self._put(replace(found, claimed_until=until, claims=found.claims + 1, line=None))
 
     async def reopen(self, delivery_id: str, *, replay: int, now: datetime) -> Delivery | None:
         """Begin another round."""
@@ -81,7 +83,7 @@ class FakeDeliveries:
         found = self.stored.get(delivery_id)
         if found is None or found.state is not DeliveryState.PENDING or (found.claimed_until or now) > now:
             return None
-        return self._put(replace(found, state=DeliveryState.FAILED, reason=EXPIRED, claimed_until=None))
+        return self._put(replace(found, state=DeliveryState.FAILED, reason=EXPIRED, claimed_until=None, line=None))
 
     async def record(self, delivery_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt and what follows."""
@@ -91,17 +93,46 @@ class FakeDeliveries:
         out_of_turn = found.next_attempt != attempt.number and not isinstance(verdict, Delivered)
         if found.state is not DeliveryState.PENDING or out_of_turn:
             return None
-        moved = replace(found, next_attempt=attempt.number + 1, claimed_until=None)
+        moved = replace(found, next_attempt=attempt.number + 1, claimed_until=None, claims=0, line=None)
         if isinstance(verdict, Delivered):
             return self._put(replace(moved, state=DeliveryState.DELIVERED, reason=None))
         if isinstance(verdict, GiveUp):
             return self._put(replace(moved, state=verdict.state, reason=verdict.reason))
         return self._put(replace(moved, next_attempt_at=verdict.at, reason=verdict.reason))
 
-    async def mark_buried(self, delivery_id: str, *, at: datetime) -> None:
+    async def line_up(self, delivery: Delivery, *, line: str, now: datetime) -> None:
+        """Put it into a line."""
+        self._there("line_up")
+        found = self.stored[delivery.id]
+        free = found.state is DeliveryState.PENDING and found.free_at() <= now
+        if free and found.next_attempt == delivery.next_attempt:
+            self._put(replace(found, line=line))
+            self.called.pop(delivery.id, None)
+
+    async def call_next(self, line: str, *, since: datetime, until: datetime) -> Delivery | None:
+        """The first in line."""
+        self._there("call_next")
+        waiting = [
+            (self.called.get(one.id, one.next_attempt_at), one.id) for one in self.stored.values() if one.line == line
+        ]
+        at, delivery_id = min(waiting, default=(until, ""))
+        if not delivery_id or at > since:
+            return None
+        self.called[delivery_id] = until
+        return self.stored[delivery_id]
+
+    async def lines(self) -> AsyncIterator[str]:
+        """All lines."""
+        self._there("lines")
+        for line in sorted({one.line for one in self.stored.values() if one.line is not None}):
+            yield line
+
+    async def mark_buried(self, delivery: Delivery, *, at: datetime) -> None:
         """Note the dead letter."""
         self._there("mark_buried")
-        self._put(replace(self.stored[delivery_id], dead_lettered_at=at))
+        found = self.stored[delivery.id]
+        if found.state in (DeliveryState.FAILED, DeliveryState.GONE) and found.replays == delivery.replays:
+            self._put(replace(found, dead_lettered_at=at))
 
     def _put(self, delivery: Delivery) -> Delivery:
         self.stored[delivery.id] = delivery
@@ -130,10 +161,17 @@ class FakeReceiver:
 
 
 class FakeEndpoints:
-    """Has room unless `room` says otherwise; remembers who entered and what was reported. Set `away` to be without."""
+    """Has room unless told otherwise; remembers who entered and what was reported. Set `away` to be without Redis.
+
+    `rooms` is what those who enter find, one after the other (None: a slot), after that each finds a slot. `room` is
+    what everybody else sees. Nothing happens by time: `looks` is what was planned.
+    """
 
     def __init__(self) -> None:
-        self.room: list[NoRoom | None] = []
+        self.rooms: list[Room | None] = []
+        self.room = Room(free=8)
+        self.line: Counter[str] = Counter()
+        self.looks: dict[str, float] = {}
         self.entered: list[str] = []
         self.reports: list[Report] = []
         self.away = False
@@ -143,20 +181,49 @@ class FakeEndpoints:
         """Slots that were not given back."""
         return len(self.entered) - len(self.reports)
 
-    async def enter(self, endpoint: str, *, owner: str) -> Slot | NoRoom:
+    async def enter(self, endpoint: str, *, owner: str) -> Slot | Room:
         """Give a slot, or what is scripted instead."""
         self._there()
-        found = self.room.pop(0) if self.room else None
+        found = self.rooms.pop(0) if self.rooms else None
         if found is not None:
             return found
         self.entered.append(endpoint)
         return Slot(endpoint, owner)
 
-    async def leave(self, slot: Slot, report: Report) -> bool:
+    async def leave(self, slot: Slot, report: Report) -> Room:
         """Remember what was learnt."""
         self._there()
         self.reports.append(report)
-        return False
+        return await self.look(slot.endpoint)
+
+    async def look(self, endpoint: str) -> Room:
+        """See what room there is."""
+        self._there()
+        return replace(self.room, line=self.line[endpoint])
+
+    async def announce(self, endpoint: str) -> Room:
+        """Count someone into the line."""
+        self._there()
+        self.line[endpoint] += 1
+        self.looks.setdefault(endpoint, self.room.shut_for or 10.0)
+        return await self.look(endpoint)
+
+    async def look_again(self, endpoint: str, *, seconds: float) -> None:
+        """Plan a look."""
+        self._there()
+        self.looks[endpoint] = seconds
+
+    async def to_look_at(self, *, count: int) -> list[str]:
+        """All that are planned, as if their time had come."""
+        self._there()
+        return list(self.looks)[:count]
+
+    async def end_line(self, endpoint: str, *, line: int) -> None:
+        """Forget a line."""
+        self._there()
+        if self.line[endpoint] == line:
+            self.looks.pop(endpoint, None)
+            del self.line[endpoint]
 
     def _there(self) -> None:
         if self.away:

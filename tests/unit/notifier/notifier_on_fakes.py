@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from flickrhub_common.contracts import Callback, CallbackDue, JobCompleted, JobFailed
 from flickrhub_common.retry import Backoff
@@ -9,7 +10,7 @@ from flickrhub_common.sealing import KeyRing
 from flickrhub_common.testing import FakeClock, FakeMessaging, Sent
 from flickrhub_common.topology import NOTIFIER_CALLBACKS_DUE
 from flickrhub_notifier.models import Delivery
-from flickrhub_notifier.usecases import AdmitAttempt, ContinueDelivery, MakeAttempt, Policy, StartDelivery
+from flickrhub_notifier.usecases import AdmitAttempt, ContinueDelivery, KeepLines, MakeAttempt, Policy, StartDelivery
 from tests.support.samples import a_completion, a_failure
 from tests.unit.notifier.fakes import FakeDeliveries, FakeEndpoints, FakeReceiver
 
@@ -39,14 +40,20 @@ class Notifier:
     keys: KeyRing = KEYS
     enabled: bool = True
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
+    lines: KeepLines = field(init=False)
     admit: AdmitAttempt = field(init=False)
 
     def __post_init__(self) -> None:
-        self.admit = AdmitAttempt(self.endpoints, self.clock, concurrency=2)
+        self.lines = KeepLines(
+            self.deliveries, self.endpoints, self.messaging, self.clock, expire_after=timedelta(hours=72)
+        )
+        self.admit = AdmitAttempt(self.endpoints, self.lines, self.clock, concurrency=2)
 
     def make(self) -> MakeAttempt:
         policy = Policy(max_attempts=3, backoff=Backoff(first=1, jitter=0), timeout_seconds=15)
-        return MakeAttempt(self.deliveries, self.receiver, self.messaging, self.keys, self.clock, policy, self.admit)
+        return MakeAttempt(
+            *(self.deliveries, self.receiver, self.messaging, self.keys, self.clock, policy, self.admit, self.lines)
+        )
 
     async def event(self, event: JobCompleted | JobFailed | None = None) -> None:
         await StartDelivery(self.make(), enabled=self.enabled)(event or an_event())

@@ -1,5 +1,6 @@
 """Deliveries from the event to their end, with fakes: what is sent, stored and left behind, and what crashes cost."""
 
+import contextlib
 import json
 
 import pytest
@@ -368,3 +369,19 @@ async def test_the_stored_delivery_holds_the_secret_only_sealed(notifier: Notifi
     assert "a-client-secret" not in str([stored.sealed_secret, stored.body, stored.url, stored.trace])
     assert stored.sealed_secret is not None
     assert KEYS.open(stored.sealed_secret, purpose="callback_secret", owner=JOB) == "a-client-secret"
+
+
+async def test_an_attempt_that_kills_its_notifier_each_time_is_given_up(notifier: Notifier) -> None:
+    def dies() -> None:
+        raise RuntimeError("a bug")
+
+    notifier.receiver.during = dies
+    with pytest.raises(RuntimeError):
+        await notifier.event()
+    for _ in range(40):
+        notifier.clock.advance(30)
+        with contextlib.suppress(RuntimeError):
+            await notifier.due(1)
+    assert len(notifier.receiver.posts) == 10
+    assert (notifier.delivery.state, notifier.delivery.reason) == (DeliveryState.FAILED, "internal_error")
+    assert len(notifier.messaging.all("dead")) == 1

@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 
 from flickrhub_common.contracts import CallbackDue
 from flickrhub_common.errors import Unavailable
-from flickrhub_notifier.models import Answer, Delivery, DeliveryState, NoRoom
+from flickrhub_notifier.models import Answer, Delivery, DeliveryState, Room
 from tests.unit.notifier.notifier_on_fakes import JOB, SECRET, Notifier, an_event
 
 
@@ -73,9 +73,14 @@ async def test_what_was_delivered_is_not_sent_again_however_often_it_is_replayed
 async def test_a_replay_waits_for_its_endpoint_and_has_its_time_anew(notifier: Notifier) -> None:
     await given_up(notifier)
     notifier.clock.advance(100 * 3600)
-    notifier.endpoints.room = [NoRoom(0, 20)]
+    notifier.endpoints.rooms, notifier.endpoints.room = [Room(shut_for=20)], Room(shut_for=20)
     await notifier.due(1, replay=2)
-    assert notifier.messaging.sent[-1].message == CallbackDue(job_id=JOB, attempt=4, replay=2, waits=1)
+    sent = len(notifier.messaging.sent)
+    await notifier.lines.find()
+    assert len(notifier.messaging.sent) == sent, "it is as young as its replay"
+    notifier.endpoints.room = Room(free=1)
+    await notifier.lines.look()
+    assert notifier.messaging.sent[-1].message == CallbackDue(job_id=JOB, attempt=4, replay=2)
     await notifier.next_due()
     assert notifier.delivery.state is DeliveryState.DELIVERED
 

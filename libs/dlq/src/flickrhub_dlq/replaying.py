@@ -105,7 +105,7 @@ def _first_step(letter: Letter, job: JobRequested) -> dict[str, Any] | None:
 
 
 def _callback(letter: Letter, due: CallbackDue) -> Replay:
-    change = {"attempt": 1, "waits": 0, "replay": due.replay + 1}
+    change = {"attempt": 1, "replay": due.replay + 1}
     return Replay((Post("", NOTIFIER_CALLBACKS_DUE, **_changed(letter, due, change)),))
 
 

@@ -26,7 +26,8 @@ class Delivery:
     """One callback of one run of a job, without its history. ``body`` is what every attempt sends, byte for byte.
 
     ``replays`` is how often it was replayed from the dead letters; each replay begins a round of attempts at
-    ``round_began_at``, after ``earlier_attempts`` of the rounds before.
+    ``round_began_at``, after ``earlier_attempts`` of the rounds before. ``line`` is the endpoint for which it waits in
+    line, if it does. ``claims`` counts the claims of its next attempt of which nothing was recorded.
     """
 
     job_id: str
@@ -47,6 +48,8 @@ class Delivery:
     replays: int = 0
     earlier_attempts: int = 0
     round_began_at: datetime | None = None
+    line: str | None = None
+    claims: int = 0
 
     @property
     def id(self) -> str:
@@ -183,15 +186,17 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class NoRoom:
-    """An endpoint that takes nothing now.
+class Room:
+    """What an endpoint takes now: ``free`` attempts more; none for ``shut_for`` seconds, if that isn't 0.
 
-    ``shut_for`` is for how long nobody will be let in, in seconds (0 if only its slots are taken); ``turn_in`` how
-    long those who line up already will take, if it goes on as it goes.
+    ``line`` grows with everyone who lines up for it, and is 0 as long as nobody has. ``opened`` says that it was the
+    attempt just reported that shut it.
     """
 
-    shut_for: float
-    turn_in: float
+    free: int = 0
+    shut_for: float = 0.0
+    line: int = 0
+    opened: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,5 +205,4 @@ class Report:
 
     delivery_id: str
     sign: Sign
-    seconds: float
     asked: float = 0.0

@@ -1,10 +1,11 @@
 """What the use cases need from outside."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Protocol
 
 from flickrhub_common.contracts import Message
-from flickrhub_notifier.models import Answer, Attempt, Delivery, NoRoom, Post, Report, Slot, Verdict
+from flickrhub_notifier.models import Answer, Attempt, Delivery, Post, Report, Room, Slot, Verdict
 
 
 class Deliveries(Protocol):
@@ -43,20 +44,55 @@ class Deliveries(Protocol):
         """
         ...
 
-    async def mark_buried(self, delivery_id: str, *, at: datetime) -> None:
-        """Note that the dead letter is confirmed."""
+    async def line_up(self, delivery: Delivery, *, line: str, now: datetime) -> None:
+        """Put a delivery into the line of an endpoint, by the time it came due, unless it isn't or is being made."""
+        ...
+
+    async def call_next(self, line: str, *, since: datetime, until: datetime) -> Delivery | None:
+        """Of those in this line since then or longer the first, who can't be called again before ``until``.
+
+        It leaves the line with its claim, or when it is given up.
+        """
+        ...
+
+    def lines(self) -> AsyncIterator[str]:
+        """Every endpoint that has a line."""
+        ...
+
+    async def mark_buried(self, delivery: Delivery, *, at: datetime) -> None:
+        """Note that the dead letter of this delivery's round is confirmed, unless it was replayed meanwhile."""
         ...
 
 
 class Endpoints(Protocol):
     """The slots and breakers of endpoints, shared by all notifiers. Every method raises Unavailable."""
 
-    async def enter(self, endpoint: str, *, owner: str) -> Slot | NoRoom:
-        """Take a slot for the owner; or, if there is none, line up."""
+    async def enter(self, endpoint: str, *, owner: str) -> Slot | Room:
+        """Take a slot for the owner; or, if there is none, see what room there is."""
         ...
 
-    async def leave(self, slot: Slot, report: Report) -> bool:
-        """Give a slot back, with what was learnt. True if that shut the endpoint."""
+    async def leave(self, slot: Slot, report: Report) -> Room:
+        """Give a slot back, with what was learnt; the room there is then."""
+        ...
+
+    async def look(self, endpoint: str) -> Room:
+        """See what room there is."""
+        ...
+
+    async def announce(self, endpoint: str) -> Room:
+        """Tell that somebody waits in line for this endpoint, so that it is looked at; the room there is."""
+        ...
+
+    async def look_again(self, endpoint: str, *, seconds: float) -> None:
+        """Have an endpoint with a line looked at in so many seconds."""
+        ...
+
+    async def to_look_at(self, *, count: int) -> list[str]:
+        """Up to so many endpoints whose line should be looked at now, for nobody else to look at for some seconds."""
+        ...
+
+    async def end_line(self, endpoint: str, *, line: int) -> None:
+        """Forget a line that was found empty, unless someone has lined up since it was looked at."""
         ...
 
 

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
 from redis.asyncio import Redis
 
-from flickrhub_common.background import beside, until_done
+from flickrhub_common.background import beside, every, until_done
 from flickrhub_common.broker import Messaging
 from flickrhub_common.clock import SystemClock
 from flickrhub_common.health import Check, health_router
@@ -22,9 +22,9 @@ from flickrhub_notifier.adapters.deliveries import MongoDeliveries
 from flickrhub_notifier.adapters.receiver import HttpReceiver
 from flickrhub_notifier.adapters.redis_endpoints import RedisEndpoints
 from flickrhub_notifier.handlers import queue
-from flickrhub_notifier.ports import Deliveries, Endpoints, Receiver
+from flickrhub_notifier.ports import Receiver
 from flickrhub_notifier.settings import NotifierSettings
-from flickrhub_notifier.usecases import AdmitAttempt, ContinueDelivery, MakeAttempt, Policy, StartDelivery
+from flickrhub_notifier.usecases import AdmitAttempt, ContinueDelivery, KeepLines, MakeAttempt, Policy, StartDelivery
 
 log = logger(__name__)
 
@@ -32,6 +32,9 @@ SERVICE = "notifier"
 INDEX_RETRY_SECONDS = 5.0
 LEASE_MARGIN_SECONDS = 5.0
 """How much longer a slot holds than an attempt can take."""
+LOOK_SECONDS = 0.5
+FIND_SECONDS = 30.0
+"""How often lines are looked at whose time has come, and how often all of them are gone through in MongoDB."""
 
 
 def build_app(settings: NotifierSettings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
@@ -69,9 +72,15 @@ async def opened(
         messaging = Messaging(
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds()
         )
-        _subscribe(settings, messaging, deliveries, _endpoints(settings, redis), receiver)
+        lines = KeepLines(
+            deliveries, _endpoints(settings, redis), messaging, SystemClock(), expire_after=settings.expire_after()
+        )
+        _subscribe(settings, messaging, lines, receiver)
         stack.push_async_callback(messaging.stop)
         await messaging.start()
+        if settings.callback_enabled:
+            await stack.enter_async_context(beside(every(LOOK_SECONDS, lines.look)))
+            await stack.enter_async_context(beside(every(FIND_SECONDS, lines.find)))
         yield {
             "rabbitmq": messaging.ping,
             "mongo": partial(ping_mongo, mongo),
@@ -90,14 +99,7 @@ def _endpoints(settings: NotifierSettings, redis: Redis) -> RedisEndpoints:
     )
 
 
-def _subscribe(
-    settings: NotifierSettings,
-    messaging: Messaging,
-    deliveries: Deliveries,
-    endpoints: Endpoints,
-    receiver: Receiver,
-) -> None:
-    clock = SystemClock()
+def _subscribe(settings: NotifierSettings, messaging: Messaging, lines: KeepLines, receiver: Receiver) -> None:
     policy = Policy(
         settings.callback_retry_attempts,
         settings.backoff(),
@@ -105,13 +107,14 @@ def _subscribe(
         settings.expire_after(),
     )
     make = MakeAttempt(
-        deliveries=deliveries,
+        deliveries=lines.deliveries,
         receiver=receiver,
         postbox=messaging,
         keys=settings.key_ring(),
-        clock=clock,
+        clock=lines.clock,
         policy=policy,
-        admit=AdmitAttempt(endpoints, clock, settings.callback_endpoint_concurrency),
+        admit=AdmitAttempt(lines.endpoints, lines, lines.clock, settings.callback_endpoint_concurrency),
+        lines=lines,
     )
     start = StartDelivery(make, enabled=settings.callback_enabled)
     queue.subscribe_ended(messaging, start, concurrency=settings.callback_concurrency)

@@ -22,7 +22,6 @@ class CallbackDue(Message):
     job_replay: int = Field(
         default=0, ge=0, description="Which run of the job the delivery is of: 0 is the first, n the n-th replay."
     )
-    waits: int = Field(default=0, ge=0, description="How often this attempt has found its endpoint without room.")
 
     @property
     def delivery_id(self) -> str:

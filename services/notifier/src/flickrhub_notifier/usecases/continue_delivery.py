@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from flickrhub_common.contracts import CallbackDue
-from flickrhub_notifier.models import Delivery, NoRoom
+from flickrhub_notifier.models import Delivery
+from flickrhub_notifier.usecases.admit_attempt import Visit
 from flickrhub_notifier.usecases.decide_next import can_begin, has_expired
 from flickrhub_notifier.usecases.make_attempt import MakeAttempt
 
@@ -26,7 +27,7 @@ class ContinueDelivery:
         elif not can_begin(delivery, attempt=due.attempt, now=now):
             await self.make.follow(delivery)
         else:
-            await self._attempt(delivery, waits=due.waits)
+            await self._attempt(delivery)
 
     async def _replayed(self, delivery: Delivery, due: CallbackDue) -> tuple[Delivery, CallbackDue]:
         """The delivery in its new round, and its message as if it were for that round's first attempt."""
@@ -36,10 +37,10 @@ class ContinueDelivery:
             return await self.make.loaded(delivery.id), due
         return reopened, due.model_copy(update={"attempt": reopened.next_attempt})
 
-    async def _attempt(self, delivery: Delivery, *, waits: int) -> None:
+    async def _attempt(self, delivery: Delivery) -> None:
         found = await self.make.admit(delivery)
-        if isinstance(found, NoRoom):
-            await self.make.put_off(delivery, found, waits=waits)
+        if not isinstance(found, Visit):
+            await self.make.lines.line_up(delivery, line=found)
             return
         now = self.make.clock.now()
         until = now + self.make.policy.lease

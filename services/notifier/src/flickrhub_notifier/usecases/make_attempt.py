@@ -6,20 +6,25 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from flickrhub_common.clock import Clock
-from flickrhub_common.contracts import CallbackDue
 from flickrhub_common.logs import logger
 from flickrhub_common.retry import Backoff
 from flickrhub_common.sealing import KeyRing
 from flickrhub_common.telemetry import continuing
 from flickrhub_common.topology import CALLBACK_DLQ, NOTIFIER_CALLBACKS_DUE
 from flickrhub_notifier.errors import SecretUnreadable, SecretUnusable, UnknownDelivery
-from flickrhub_notifier.models import Answer, Attempt, Bury, Delivery, GiveUp, NoRoom, Verdict, Wait, endpoint_of
+from flickrhub_notifier.models import Answer, Attempt, Bury, Delivery, DeliveryState, GiveUp, Verdict, Wait, endpoint_of
 from flickrhub_notifier.ports import Deliveries, Postbox, Receiver
 from flickrhub_notifier.usecases.admit_attempt import AdmitAttempt, Visit
 from flickrhub_notifier.usecases.decide_next import decide_follow_up, decide_verdict
+from flickrhub_notifier.usecases.keep_lines import KeepLines, due
 from flickrhub_notifier.usecases.sign_post import sign_post
 
 log = logger(__name__)
+
+MOST_CLAIMS = 10
+"""How often one attempt may be begun without anything being recorded of it: what crashes its notifier, or kills it,
+each time must not be sent for days."""
+CRASHED = Answer(error="internal_error")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class MakeAttempt:
     clock: Clock
     policy: Policy
     admit: AdmitAttempt
+    lines: KeepLines
 
     async def attempt(self, delivery: Delivery, visit: Visit) -> None:
         """Send a claimed delivery, record what came of it and see to the consequence. Raises Unavailable.
@@ -63,28 +69,20 @@ class MakeAttempt:
         """
         started, at = time.perf_counter(), self.clock.now()
         with continuing(delivery.trace):
-            answer = await self._post(delivery)
-        seconds = time.perf_counter() - started
-        attempt = Attempt(delivery.next_attempt, at, round(seconds * 1000), answer)
+            answer = CRASHED if delivery.claims > MOST_CLAIMS else await self._post(delivery)
+        attempt = Attempt(delivery.next_attempt, at, round(1000 * (time.perf_counter() - started)), answer)
         verdict = self._judge(attempt, earlier=delivery.earlier_attempts)
-        await visit.end(answer, seconds=seconds)
+        await visit.end(answer)
         _tell(delivery, attempt, verdict)
         recorded = await self.deliveries.record(delivery.id, attempt, verdict)
         await self.follow(recorded or await self.loaded(delivery.id))
-
-    async def put_off(self, delivery: Delivery, room: NoRoom, *, waits: int) -> None:
-        """Have a delivery wait whose endpoint has no room; it has waited so often already. Raises Unavailable."""
-        left = delivery.began_at + self.policy.expire_after - self.clock.now()
-        seconds = min(self.admit.seconds_to_wait(room, waits=waits), max(0.0, left.total_seconds()))
-        due = _due(delivery, delivery.next_attempt, waits=waits + 1)
-        await self.postbox.send_later(due, queue=NOTIFIER_CALLBACKS_DUE, seconds=seconds)
 
     async def follow(self, delivery: Delivery) -> None:
         """Send what the delivery, as it is stored, still needs to be sent. Raises Unavailable."""
         step = decide_follow_up(delivery, now=self.clock.now())
         if isinstance(step, Wait):
-            due = _due(delivery, step.attempt)
-            await self.postbox.send_later(due, queue=NOTIFIER_CALLBACKS_DUE, seconds=step.seconds)
+            again = due(delivery, step.attempt)
+            await self.postbox.send_later(again, queue=NOTIFIER_CALLBACKS_DUE, seconds=step.seconds)
         elif isinstance(step, Bury):
             await self._bury(delivery)
 
@@ -105,6 +103,8 @@ class MakeAttempt:
         return await self.receiver.post(post)
 
     def _judge(self, attempt: Attempt, *, earlier: int) -> Verdict:
+        if attempt.answer is CRASHED:
+            return GiveUp(DeliveryState.FAILED, CRASHED.reason)
         return decide_verdict(
             attempt.answer,
             number=attempt.number - earlier,
@@ -122,19 +122,9 @@ class MakeAttempt:
             "trace_id": delivery.trace_id,
             "replays": delivery.replays,
         }
-        last = _due(delivery, max(1, delivery.next_attempt - 1))
+        last = due(delivery, max(1, delivery.next_attempt - 1))
         await self.postbox.send_dead(last, queue=CALLBACK_DLQ, headers=headers)
-        await self.deliveries.mark_buried(delivery.id, at=self.clock.now())
-
-
-def _due(delivery: Delivery, attempt: int, *, waits: int = 0) -> CallbackDue:
-    return CallbackDue(
-        job_id=delivery.job_id,
-        job_replay=delivery.job_replay,
-        attempt=attempt,
-        replay=delivery.replays,
-        waits=waits,
-    )
+        await self.deliveries.mark_buried(delivery, at=self.clock.now())
 
 
 def _tell(delivery: Delivery, attempt: Attempt, verdict: Verdict) -> None:

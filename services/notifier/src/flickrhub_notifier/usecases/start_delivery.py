@@ -7,7 +7,7 @@ from flickrhub_common.logs import logger
 from flickrhub_common.sealing import CannotOpen, KeyRing, UnknownKey
 from flickrhub_common.telemetry import trace_headers
 from flickrhub_notifier.errors import KeyMissing
-from flickrhub_notifier.models import Delivery, NoRoom
+from flickrhub_notifier.models import Delivery
 from flickrhub_notifier.usecases.admit_attempt import Visit
 from flickrhub_notifier.usecases.compose_body import compose_body
 from flickrhub_notifier.usecases.make_attempt import MakeAttempt
@@ -20,7 +20,7 @@ log = logger(__name__)
 class StartDelivery:
     """Stores the delivery, already claimed, and makes its first attempt; a repeated event only mends what is undone.
 
-    If its endpoint has no room, the delivery is stored unclaimed and waits.
+    If its endpoint has no room, the delivery is stored unclaimed and waits in line.
     """
 
     make: MakeAttempt
@@ -32,18 +32,17 @@ class StartDelivery:
             return
         delivery = self._new(event, event.callback)
         found = await self.make.admit(delivery)
-        if isinstance(found, NoRoom):
-            existing = await self._store_waiting(delivery, found)
-        else:
+        if isinstance(found, Visit):
             existing = await self._store_and_attempt(delivery, found)
+        else:
+            existing = await self._store_in_line(delivery, found)
         if existing is not None:
             await self.make.follow(existing)
 
-    async def _store_waiting(self, delivery: Delivery, room: NoRoom) -> Delivery | None:
-        waiting = replace(delivery, claimed_until=None)
-        existing = await self.make.deliveries.open(waiting)
+    async def _store_in_line(self, delivery: Delivery, line: str) -> Delivery | None:
+        existing = await self.make.deliveries.open(replace(delivery, claimed_until=None, claims=0, line=line))
         if existing is None:
-            await self.make.put_off(waiting, room, waits=0)
+            await self.make.lines.announce(line)
         return existing
 
     async def _store_and_attempt(self, delivery: Delivery, visit: Visit) -> Delivery | None:
@@ -67,6 +66,7 @@ class StartDelivery:
             next_attempt=1,
             next_attempt_at=now,
             claimed_until=now + self.make.policy.lease,
+            claims=1,
             job_replay=event.replay,
         )
 
