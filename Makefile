@@ -27,8 +27,7 @@ demo: servers ## watch the main job, from OAuth to the signed callback
 	@$(STACK).demo
 
 test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
-	@.venv/bin/python -m pytest tests/unit --numprocesses 2 $(ARGS)
-	@$(TEST_STACK) test $(wildcard tests/integration tests/contract tests/e2e) $(ARGS)
+	@$(TEST_STACK) test $(wildcard tests/unit tests/integration tests/contract tests/e2e) $(ARGS)
 
 up: servers ## start everything and wait until it is ready
 	@$(STACK) up

@@ -13,13 +13,14 @@ from tests.support.own_hub import OwnHub, own_hub
 from tests.support.simulator import Simulator
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.few
 
 MANY = 1000
 JITTER_SECONDS = 0.15
 """What a call may lose or gain on its way to Flickr after its turn was given."""
 
 
+@pytest.mark.alone
 async def test_one_user_calls_once_a_second_and_waiting_costs_no_attempt(account: Account, sim: Simulator) -> None:
     jobs = [await account.enqueue(ECHO, params={"n": n}) for n in range(5)]
     for job_id in jobs:

@@ -1,6 +1,6 @@
 """What failed is done after all: jobs and callbacks replayed from the dead letters, through the whole running stack.
 
-These run alone: while the tool has the letters in hand, other tests would take them for gone.
+They run when no other test looks at the stack's letters: what the tool has in hand, another test would take for gone.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.support.run_env import needed
 from tests.support.simulator import Simulator
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.few
 
 PLENTY = 100_000
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.run_env import ROOT, run_dir
 from tests.support.stack_processes import StackProcesses
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.few
 
 
 async def demo(**variables: str) -> tuple[int, str]:

@@ -71,7 +71,7 @@ class Case:
 @pytest.fixture(scope="module")
 async def ours(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OwnHub]:
     """A hub without limits, whose photo store is this test's own."""
-    async with own_hub(SETTINGS, logs=tmp_path_factory.mktemp("mixed"), redis_db=9, targets=("upload",)) as running:
+    async with own_hub(SETTINGS, logs=tmp_path_factory.mktemp("mixed"), redis_db=10, targets=("upload",)) as running:
         yield running
 
 

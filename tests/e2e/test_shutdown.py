@@ -11,7 +11,7 @@ from tests.support.hub_account import ECHO, connector
 from tests.support.own_hub import own_hub, stop
 from tests.support.simulator import Simulator
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.few, pytest.mark.timeout(180)]
 
 
 async def test_shutdown_ends_every_process_with_0_and_loses_nothing(
@@ -19,7 +19,7 @@ async def test_shutdown_ends_every_process_with_0_and_loses_nothing(
 ) -> None:
     """Under load: the hub is stopped, process by process, and what it had accepted runs in the next one."""
     settings = {"FLICKR_RATE_LIMIT_PER_SECOND": "0", "SHUTDOWN_GRACE_SECONDS": "5"}
-    async with own_hub(settings, logs=tmp_path, redis_db=7) as hub:
+    async with own_hub(settings, logs=tmp_path, redis_db=11) as hub:
         account = await connector(hub.client, sim)()
         await sim.fault(account.app, ECHO, times=-1, latency_ms=300)
         for n in range(60):
