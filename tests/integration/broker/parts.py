@@ -73,7 +73,7 @@ class Inbox:
             if self._failures:
                 raise self._failures.pop(0)
             if self._always is not None:
-                raise self._always
+                raise self._always.with_traceback(None)  # else it grows by every time, and costs seconds to log
         finally:
             self.running -= 1
         self.finished.append(message)

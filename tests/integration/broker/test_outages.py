@@ -152,8 +152,9 @@ async def test_a_handler_that_ends_after_its_connection_leaves_the_message_to_th
     await rabbit_admin.publish(a_job("two").to_bytes(), key=JOBS)
     await inbox.has(2)
     await rabbit_admin.close_connections()
-    inbox.gate.set()
     await eventually(lambda: inbox.counts()["two"] == 2, what="the second delivery")
+    assert inbox.running == 2, "the first handler was cut with its connection"
+    inbox.gate.set()
     await rabbit_admin.publish(a_job("three").to_bytes(), key=JOBS)
     await eventually(lambda: inbox.counts()["three"], what="the next message")
     assert inbox.counts()["one"] == 1

@@ -62,6 +62,17 @@ async def test_an_attempt_that_came_too_late_is_recorded_all_the_same(
     assert document["state"] == "delivered"
 
 
+async def test_an_attempt_whose_record_is_repeated_is_there_once(store: MongoDeliveries, database: Database) -> None:
+    delivery = a_delivery()
+    await store.open(delivery)
+    attempt = Attempt(1, NOW + timedelta(microseconds=1234), 5, Answer(200, excerpt="taken"))
+    assert await store.record(delivery.job_id, attempt, Delivered()) is not None
+    assert await store.record(delivery.job_id, attempt, Delivered()) is None  # whose first answer was lost
+    document = await database["deliveries"].find_one({"_id": delivery.job_id})
+    assert document is not None
+    assert [entry["number"] for entry in document["attempts"]] == [1]
+
+
 async def test_what_was_given_up_is_found_by_its_index(store: MongoDeliveries, database: Database) -> None:
     await store.ensure_indexes()
     await store.ensure_indexes()

@@ -40,6 +40,7 @@ class Notifier:
     keys: KeyRing = KEYS
     enabled: bool = True
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
+    record_patience: float = 60.0
     lines: KeepLines = field(init=False)
     admit: AdmitAttempt = field(init=False)
 
@@ -52,7 +53,8 @@ class Notifier:
     def make(self) -> MakeAttempt:
         policy = Policy(max_attempts=3, backoff=Backoff(first=1, jitter=0), timeout_seconds=15)
         return MakeAttempt(
-            *(self.deliveries, self.receiver, self.messaging, self.keys, self.clock, policy, self.admit, self.lines)
+            *(self.deliveries, self.receiver, self.messaging, self.keys, self.clock, policy, self.admit, self.lines),
+            record_patience=self.record_patience,
         )
 
     async def event(self, event: JobCompleted | JobFailed | None = None) -> None:

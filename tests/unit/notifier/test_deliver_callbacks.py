@@ -210,8 +210,17 @@ async def test_a_second_copy_during_the_first_attempt_waits_for_the_claim_to_end
     assert notifier.messaging.sent == [later(1, 20.0)]
 
 
+async def test_what_came_of_a_post_is_kept_until_mongo_is_back_and_nothing_is_posted_again(notifier: Notifier) -> None:
+    notifier.deliveries.away = {"record"}
+    await notifier.event()
+    assert (len(notifier.receiver.posts), notifier.statuses) == (1, [(1, 200, None)])
+    assert notifier.delivery.state is DeliveryState.DELIVERED
+    assert notifier.messaging.sent == []
+
+
 async def test_a_crash_between_post_and_record_costs_one_more_post_of_the_same_bytes_and_id(notifier: Notifier) -> None:
     notifier.deliveries.away = {"record"}
+    notifier.record_patience = 0.0
     with pytest.raises(Unavailable):
         await notifier.event()
     await notifier.event()  # the message comes again: the claim still holds

@@ -80,12 +80,17 @@ class Messaging:
         A message is acknowledged when the handler returns. It goes to the dead letters when it can't be read, back
         through the delay ladder when the handler raises a retryable error (without counting) or crashes (five times
         at most). After that ``on_given_up`` has the message and sees to its dead letter; without it, it is just buried.
+        A handler under way goes on when the connection is lost, beside the copy of its message that comes then.
         """
+
+        async def to_the_end(message: Any) -> None:
+            await self._in_flight.finish(handler(message))
+
         work = WORK_QUEUES[queue]
         arguments = cast(QuorumQueueArgs, work.arguments())
         declared = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, arguments=arguments)
         by_name = {model.name: model for model in models}
-        self._link.consume(declared, handler, read=partial(_read, by_name), concurrency=concurrency)
+        self._link.consume(declared, to_the_end, read=partial(_read, by_name), concurrency=concurrency)
         if on_given_up is not None:
             self._on_given_up[queue] = partial(_hand_over, by_name, on_given_up)
 

@@ -12,6 +12,7 @@ from faststream import BaseMiddleware, ContextRepo
 from pydantic import ValidationError
 
 from flickrhub_common.contracts import Message
+from flickrhub_common.logs import logger
 from flickrhub_common.settling import BroughtBackTooOften, Undecodable
 from flickrhub_common.topology import DELIVERY_LIMIT
 
@@ -19,6 +20,7 @@ TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 
 Settle = Callable[[str, IncomingMessage, Exception | None], Awaitable[None]]
 
+log = logger(__name__)
 
 CANCEL_SECONDS = 0.5
 
@@ -27,20 +29,38 @@ class InFlight:
     """The messages that are in a handler's hands, by the tasks that handle them."""
 
     def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks: list[asyncio.Future[Any]] = []
         self._none = asyncio.Event()
         self._none.set()
+        self._cutting = False
 
     def enter(self) -> None:
         """The current task has one."""
-        self._tasks.append(_current_task())
-        self._none.clear()
+        self._add(_current_task())
 
     def leave(self) -> None:
         """The current task has it no more."""
-        self._tasks.remove(_current_task())
-        if not self._tasks:
-            self._none.set()
+        self._remove(_current_task())
+
+    async def finish(self, handling: Awaitable[None]) -> None:
+        """Have a message handled to the end, also when the connection is lost by which it came.
+
+        The driver cancels whoever waits here then, and the message comes again. But what its handler has begun, a call
+        or a POST, can't be taken back, and only this handler will know what came of it: so it goes on and stores that,
+        and the copy finds it.
+        """
+        work = asyncio.ensure_future(handling)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if self._cutting:
+                work.cancel()
+                await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+            elif not work.done():
+                log.info("message_lost_in_hand")
+                self._add(work)
+                work.add_done_callback(self._remove)
+            raise
 
     async def drain(self, seconds: float) -> int:
         """Wait until there are none, at most so long, then cancel the handlers; returns how many these were.
@@ -49,12 +69,21 @@ class InFlight:
         """
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._none.wait(), seconds)
-        cut = tuple(self._tasks)
+        cut, self._cutting = tuple(self._tasks), True
         for task in cut:
             task.cancel()
         if cut:
             await asyncio.wait(cut, timeout=CANCEL_SECONDS)
         return len(cut)
+
+    def _add(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.append(task)
+        self._none.clear()
+
+    def _remove(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.remove(task)
+        if not self._tasks:
+            self._none.set()
 
 
 def _current_task() -> asyncio.Task[Any]:

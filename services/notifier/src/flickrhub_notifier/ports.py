@@ -40,7 +40,7 @@ class Deliveries(Protocol):
     async def record(self, delivery_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt, what follows from it and the end of the claim in one step.
 
-        None if the delivery has moved on meanwhile; then only the attempt itself is added.
+        None if the delivery has moved on meanwhile; then only the attempt itself is added. Safe to repeat.
         """
         ...
 

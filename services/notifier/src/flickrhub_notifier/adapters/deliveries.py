@@ -109,8 +109,9 @@ class MongoDeliveries:
             recorded = await self._documents.find_one_and_update(
                 current, {"$set": changed, "$push": entry, **_OUT_OF_LINE}, _HISTORY, return_document=True
             )
-            if recorded is None:
-                await self._documents.update_one({"_id": delivery_id}, {"$push": entry})
+            if recorded is None:  # or recorded already, by a try whose answer was lost
+                unknown = {"_id": delivery_id, "attempts": {"$ne": entry["attempts"]}}
+                await self._documents.update_one(unknown, {"$push": entry})
         return delivery_of(recorded)
 
     async def line_up(self, delivery: Delivery, *, line: str, now: datetime) -> None:

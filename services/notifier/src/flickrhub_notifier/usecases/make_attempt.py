@@ -1,11 +1,13 @@
 """Make one attempt of a delivery that has been claimed, then see to what follows."""
 
+import asyncio
 import random
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from flickrhub_common.clock import Clock
+from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
 from flickrhub_common.retry import Backoff
 from flickrhub_common.sealing import KeyRing
@@ -25,6 +27,9 @@ MOST_CLAIMS = 10
 """How often one attempt may be begun without anything being recorded of it: what crashes its notifier, or kills it,
 each time must not be sent for days."""
 CRASHED = Answer(error="internal_error")
+RECORD_AGAIN_SECONDS = 0.25
+RECORD_PATIENCE_SECONDS = 1200.0
+"""Below RabbitMQ's consumer_timeout (1800 s), after which it would give the message to another."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class MakeAttempt:
     policy: Policy
     admit: AdmitAttempt
     lines: KeepLines
+    record_patience: float = RECORD_PATIENCE_SECONDS
 
     async def attempt(self, delivery: Delivery, visit: Visit) -> None:
         """Send a claimed delivery, record what came of it and see to the consequence. Raises Unavailable.
@@ -74,7 +80,7 @@ class MakeAttempt:
         verdict = self._judge(attempt, earlier=delivery.earlier_attempts)
         await visit.end(answer)
         _tell(delivery, attempt, verdict)
-        recorded = await self.deliveries.record(delivery.id, attempt, verdict)
+        recorded = await self._record(delivery, attempt, verdict)
         await self.follow(recorded or await self.loaded(delivery.id))
 
     async def follow(self, delivery: Delivery) -> None:
@@ -101,6 +107,21 @@ class MakeAttempt:
         except SecretUnusable:
             return Answer(error="secret_unusable")
         return await self.receiver.post(post)
+
+    async def _record(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> Delivery | None:
+        """Store what only this process knows: without it, whoever gets the message next would have to post again.
+
+        So the message is held while MongoDB is away, and with it a place in which nothing could be done anyway.
+        """
+        deadline = time.monotonic() + self.record_patience
+        while True:
+            try:
+                return await self.deliveries.record(delivery.id, attempt, verdict)
+            except Unavailable as error:
+                if time.monotonic() >= deadline:
+                    raise
+                log.warning("attempt_not_recorded_yet", attempt=attempt.number, dependency=error.dependency)
+            await asyncio.sleep(RECORD_AGAIN_SECONDS)
 
     def _judge(self, attempt: Attempt, *, earlier: int) -> Verdict:
         if attempt.answer is CRASHED:
