@@ -1,6 +1,6 @@
 """`make chaos`: run it, print the table, end with 1 if anything was lost, doubled or contradicted.
 
-    python -m tests.chaos [--jobs 2000] [--faults 15] [--seed N] [--no-stops] [--spread 10]
+    python -m tests.chaos [--jobs 2000] [--faults 15] [--seed N] [--no-stops] [--spread 8]
 
 The seed decides jobs, faults, their order and the gaps; what the processes make of it is theirs.
 """
@@ -113,7 +113,7 @@ async def main(arguments: list[str]) -> int:
         "--no-stops", action="store_true", help="without processes that fall silent, which take longest"
     )
     parser.add_argument(
-        "--spread", type=float, default=10.0, help="seconds over which the second half of a round's jobs comes"
+        "--spread", type=float, default=8.0, help="seconds over which the second half of a round's jobs comes"
     )
     options = parser.parse_args(arguments)
     if options.seed is None:

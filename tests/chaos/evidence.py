@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import SecretStr
+
+from flickrhub_common.settings import RabbitSettings
 from tests.chaos.load import Accepted, Client, User, is_mark, mark_of
 from tests.chaos.receiver import Copy, Receiver
 from tests.chaos.stack import Stack, photos_of
+from tests.support.dead_letter_tool import run_tool
 from tests.support.run_env import needed
 from tests.support.waiting import eventually
 
@@ -42,7 +47,9 @@ class Evidence:
     effects: Mapping[str, int]
     queues: Mapping[str, int]
     dead: Mapping[str, Sequence[str]]
-    """Of each dead-letter queue, the job of every letter."""
+    """Of each dead-letter queue, the job of every letter as `flickrhub-dlq` lists them."""
+    second_copies: int
+    """Letters that it doesn't list, as they are the same as another."""
     troubles: Sequence[str]
     """What no client should meet: a 500, a job nobody takes, a stack that stays down."""
     stuck: Mapping[str, int]
@@ -72,9 +79,8 @@ async def _rests(stack: Stack, client: Client, receiver: Receiver) -> bool:
 async def gather(stack: Stack, client: Client, receiver: Receiver, users: Sequence[User]) -> Evidence:
     """Ask everybody."""
     calls = await _calls(stack)
-    dead = {
-        queue: [str(one.correlation_id) for one in await stack.rabbit.peek(queue, 100_000)] for queue in DEAD_LETTERS
-    }
+    dead = {queue: await _listed(queue) for queue in DEAD_LETTERS}
+    lie_there = sum([len(await stack.rabbit.peek(queue, 100_000)) for queue in DEAD_LETTERS])
     failure = {"state": 1, "failure.code": 1}
     jobs = stack.mongo["jobs"].find({}, failure)
     return Evidence(
@@ -86,9 +92,16 @@ async def gather(stack: Stack, client: Client, receiver: Receiver, users: Sequen
         effects=await _effects(stack, client, users),
         queues=await _queues(stack),
         dead=dead,
+        second_copies=lie_there - sum(map(len, dead.values())),
         troubles=client.troubles,
         stuck=await _stuck(stack),
     )
+
+
+async def _listed(queue: str) -> list[str]:
+    settings = RabbitSettings(rabbit_url=SecretStr(needed("RABBIT_URL")))
+    _, lines, _ = await run_tool(settings, "list", queue, "--json")
+    return [str(json.loads(line)["job_id"]) for line in lines]
 
 
 async def _status(stack: Stack, client: Client) -> dict[str, dict[str, Any]]:

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 from tests.chaos.evidence import DEAD_LETTERS, Call, Evidence
 from tests.chaos.load import Accepted
-from tests.chaos.plan import WRITES, Fault, Task
+from tests.chaos.plan import WRITES, Fault, Kind, Task
 from tests.chaos.receiver import Copy
 from tests.chaos.stack import CALLBACK_SECONDS, CALLBACKS_IN_FLIGHT
 
 ENDED = frozenset({"completed", "failed"})
 UNKNOWN = "ERR_OUTCOME_UNKNOWN"
 GAVE_UP = "Gave up after"
-DOUBLING = frozenset({"notifier", "rabbitmq", "mongo", "redis"})
-"""Whose trouble may make a receiver see a callback twice; the driver cancels a handler whose connection is closed."""
+ABRUPT = frozenset({Kind.KILL, Kind.STOP})
+TOGETHER = ({"notifier", "mongo"}, {"rabbitmq", "mongo"})
+"""Pairs of which the first keeps a callback's outcome from being held until the second is back to store it."""
 COUNTED = frozenset({Task.TAG, Task.SET, Task.UPLOAD})
 """Writes whose effect can be counted afterwards; a title that is set twice is just set."""
 
@@ -31,9 +32,10 @@ class Round:
 
     @property
     def duplicates_allowed(self) -> int:
-        """As many as callbacks can have been in flight at its blows."""
-        blows = [blow for blow in self.fault.blows if blow.target in DOUBLING]
-        return CALLBACKS_IN_FLIGHT * len(blows)
+        """As many as callbacks can have been in flight, if it took what only the notifier knew; else none."""
+        targets = {blow.target for blow in self.fault.blows}
+        cut = any(blow.target == "notifier" and blow.kind in ABRUPT for blow in self.fault.blows)
+        return CALLBACKS_IN_FLIGHT if cut or any(pair <= targets for pair in TOGETHER) else 0
 
 
 @dataclass
@@ -207,8 +209,9 @@ def _leftovers(ledger: Ledger, evidence: Evidence) -> None:
     dead = Counter(evidence.dead["flickr_dlq"])
     ledger.problems += [f"job {job_id} failed and is no dead letter" for job_id in failed - dead.keys()]
     ledger.problems += [f"job {job_id} is a dead letter and didn't fail" for job_id in dead.keys() - failed]
+    ledger.problems += [f"job {job_id} is {count} dead letters" for job_id, count in dead.items() if count > 1]
     ledger.problems += [f"the callback of {job_id} was given up" for job_id in evidence.dead["callback_dlq"]]
     ledger.figures |= {
         "dead letters": len(dead),
-        "… of which twice": sum(count > 1 for count in dead.values()),
+        "… with a second copy beside them": evidence.second_copies,
     }

@@ -96,17 +96,17 @@ async def test_a_replay_sends_the_event_and_the_next_run_and_takes_the_letter(
 ) -> None:
     first, other = a_job(), a_job()
     await bury(others, first, first, other)
-    assert [row["twin_of"] for row in await listed(rabbit_settings)] == [None, 1, None]
+    assert [row["position"] for row in await listed(rabbit_settings)] == [1, 3]
     code, lines, said = await run_tool(rabbit_settings, "replay", FLICKR_DLQ, first.job_id, "--dry-run")
-    assert (code, len(lines), said) == (0, 2, "2 would be replayed.\n")
+    assert (code, len(lines), said) == (0, 1, "1 would be replayed, with 1 second copy that lay beside.\n")
     assert await rabbit_admin.depth(JOBS) == 0
     code, _, said = await run_tool(rabbit_settings, "replay", FLICKR_DLQ, first.job_id)
-    assert (code, said) == (0, "2 replayed.\n")
+    assert (code, said) == (0, "1 replayed, with 1 second copy that lay beside.\n")
     (left,) = await rabbit_admin.peek(FLICKR_DLQ)
     assert left.headers["job_id"] == other.job_id
     sent = await rabbit_admin.take(JOBS)
     assert {letter.body for letter in sent} == {first.model_copy(update={"replay": 1}).to_bytes()}
-    assert [letter.delivery_mode for letter in sent] == [2, 2]
+    assert [letter.delivery_mode for letter in sent] == [2]
     events = [JobReplayed.model_validate_json(letter.body) for letter in await rabbit_admin.take(GATEWAY_JOB_EVENTS)]
     assert {(event.job_id, event.replay) for event in events} == {(first.job_id, 1)}
 

@@ -40,6 +40,7 @@ def evidence(**changed: Any) -> Evidence:
         "effects": {JOB: 1},
         "queues": {"flickr_rest": 0, "flickr_dlq": 3},
         "dead": {"flickr_dlq": [], "callback_dlq": []},
+        "second_copies": 0,
         "troubles": [],
         "stuck": {"deliveries pending": 0},
     }
@@ -155,6 +156,35 @@ def test_a_doubled_callback_far_from_a_fault_is_a_problem() -> None:
     assert not judged(**doubles(1), rounds=[replace(ROUNDS[0], struck=200, recovered=210)]).balances
 
 
-def test_a_doubled_callback_at_a_fault_of_somebody_else_is_a_problem() -> None:
-    gateway = replace(KILL, blows=(Blow(Kind.KILL, "gateway"),))
-    assert not judged(**doubles(1), rounds=[replace(ROUNDS[0], fault=gateway)]).balances
+@pytest.mark.parametrize(
+    ("blows", "borne"),
+    [
+        ([(Kind.KILL, "notifier")], True),
+        ([(Kind.STOP, "notifier"), (Kind.KILL, "auth")], True),
+        ([(Kind.RESTART, "notifier")], False),
+        ([(Kind.RESTART, "notifier"), (Kind.STOP, "mongo")], True),
+        ([(Kind.KILL, "rabbitmq"), (Kind.KILL, "mongo")], True),
+        ([(Kind.KILL, "rabbitmq"), (Kind.KILL, "redis")], False),
+        ([(Kind.KILL, "mongo")], False),
+        ([(Kind.CLOSE, "rabbitmq")], False),
+        ([(Kind.KILL, "gateway")], False),
+    ],
+    ids=lambda blows: " + ".join(f"{kind.value} {target}" for kind, target in blows) if isinstance(blows, list) else "",
+)
+def test_a_doubled_callback_is_borne_where_it_was_cut_off_in_flight(
+    blows: list[tuple[Kind, str]], *, borne: bool
+) -> None:
+    fault = replace(KILL, blows=tuple(Blow(kind, target) for kind, target in blows))
+    assert judged(**doubles(1), rounds=[replace(ROUNDS[0], fault=fault)]).balances is borne
+
+
+def test_a_job_that_is_two_dead_letters_is_a_problem() -> None:
+    failed: dict[str, Any] = {
+        "status": {f"id of {JOB}": FAILED | {"failedReason": "Gave up after 3 attempts."}},
+        "stored": {f"id of {JOB}": ("failed", "FLICKR_105")},
+        "copies": {f"/{JOB}": [a_copy(body={"state": "failed", "result": None})]},
+        "effects": {},
+    }
+    once = [f"id of {JOB}"]
+    assert judged(**failed, dead={"flickr_dlq": once, "callback_dlq": []}).balances
+    assert not judged(**failed, dead={"flickr_dlq": once * 2, "callback_dlq": []}).balances

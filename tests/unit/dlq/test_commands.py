@@ -54,6 +54,7 @@ async def passed(
         sorting,
         selection or Selection(),
         action=action,
+        takes_away=action is purge or (isinstance(action, ReplayLetter) and not action.dry_run),
         show=lambda letter, twin, why: shown.append((letter.position, twin, why)),
         count=count,
         flush=flush,
@@ -96,10 +97,43 @@ async def test_purging_takes_what_is_selected_and_no_more() -> None:
     assert (sorting.happened, count.done) == (["took 2", "took 4"], 2)
 
 
-async def test_a_job_buried_twice_is_shown_as_what_it_is() -> None:
-    same = [an_end(a_job(), position=n) for n in (1, 3)]
-    _, shown = await passed(FakeSorting([same[0], *letters(2)[1:], same[1]]), look)
-    assert [(position, twin) for position, twin, _ in shown] == [(1, None), (2, None), (3, 1)]
+def with_a_second_copy() -> list[Letter]:
+    """Three letters, and far behind the first one its second copy."""
+    return [an_end(a_job(), position=1), *letters(3)[1:], an_end(a_job(), position=4)]
+
+
+async def test_a_job_buried_twice_is_shown_once() -> None:
+    sorting = FakeSorting(with_a_second_copy())
+    count, shown = await passed(sorting, look)
+    assert [(position, twin) for position, twin, _ in shown] == [(1, None), (2, None), (3, None)]
+    assert (sorting.happened, count.matched, count.copies) == ([], 3, 1)
+
+
+async def test_the_second_copy_can_be_looked_at_by_its_position() -> None:
+    count, shown = await passed(FakeSorting(with_a_second_copy()), look, Selection.of(["4"]))
+    assert [(position, twin) for position, twin, _ in shown] == [(4, 1)]
+    assert (count.matched, count.copies) == (1, 0)
+
+
+@pytest.mark.parametrize("named", [["1"], [JOB_ID]], ids=["by position", "by job id"])
+async def test_a_replay_of_a_job_buried_twice_sends_it_once_and_takes_both_letters(named: list[str]) -> None:
+    sorting = FakeSorting(with_a_second_copy())
+    count, _ = await passed(sorting, ReplayLetter(), Selection.of(named))
+    assert sorting.happened == ["job.replayed", "rest", "took 1", "took 4"]
+    assert (count.done, count.copies) == (1, 1)
+
+
+async def test_purging_a_job_buried_twice_takes_both_letters_also_out_of_one_window() -> None:
+    sorting = FakeSorting([an_end(a_job(), position=1), an_end(a_job(), position=2)])
+    count, _ = await passed(sorting, purge)
+    assert (sorting.happened, count.done, count.copies) == (["took 1", "took 2"], 1, 1)
+
+
+@pytest.mark.parametrize("dry", [False, True], ids=["refused", "dry run"])
+async def test_a_second_copy_stays_where_the_first_stays(*, dry: bool) -> None:
+    sorting = FakeSorting(with_a_second_copy(), refuses=not dry)
+    await passed(sorting, ReplayLetter(dry_run=dry))
+    assert sorting.happened == []
 
 
 async def test_another_run_of_a_job_is_no_twin() -> None:

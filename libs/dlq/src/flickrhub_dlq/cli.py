@@ -167,7 +167,15 @@ class Tool:
         if self.asked.command == "list" and not self.asked.json:
             self._lines.append(HEADING)
         async with mailbox.sorting(self.asked.queue) as sorting:
-            await go_through(sorting, selection, action=action, show=self._show, count=self.count, flush=self._flush)
+            await go_through(
+                sorting,
+                selection,
+                action=action,
+                takes_away=self.asked.command in {"replay", "purge"} and not self.asked.dry_run and action is not look,
+                show=self._show,
+                count=self.count,
+                flush=self._flush,
+            )
 
     def _show(self, letter: Letter, twin_of: int | None, why: str | None) -> None:
         asked = self.asked
@@ -207,8 +215,15 @@ class Tool:
             return DONE if command == "list" and not self._is_narrowed() else NOT_ALL
         if command in {"replay", "purge"}:
             left = f", {count.left} left" if count.left else ""
-            self.say(f"{count.done} {self._outcome(None)}{left}.")
+            copies = f", with {_copies(count.copies)} that lay beside" if count.copies else ""
+            self.say(f"{count.done} {self._outcome(None)}{copies}{left}.")
+        elif count.copies:
+            self.say(f"Not shown: {_copies(count.copies)} (docs/runbook.md).")
         return NOT_ALL if count.left else DONE
 
     def _is_narrowed(self) -> bool:
         return self._selection().names_something
+
+
+def _copies(number: int) -> str:
+    return "1 second copy" if number == 1 else f"{number} second copies"

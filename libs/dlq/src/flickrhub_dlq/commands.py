@@ -1,6 +1,7 @@
 """What the tool does with letters: a pass through a queue, and the action on each letter that is meant."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,25 +39,27 @@ Show = Callable[[Letter, int | None, str | None], None]
 
 @dataclass
 class Count:
-    """What a pass came to so far. ``left`` is what was meant and couldn't be done."""
+    """What a pass came to so far. ``left`` is what was meant and couldn't be done; ``copies`` aren't in the others."""
 
     matched: int = 0
     done: int = 0
     left: int = 0
+    copies: int = 0
 
 
 @dataclass
 class Twins:
-    """Finds letters that are the same end, buried twice. It keeps a number for each, not the letters."""
+    """Finds letters that are the same end, buried twice. It keeps a digest of each end, not the letters."""
 
-    _first: dict[int, int] = field(default_factory=dict)
+    _first: dict[bytes, int] = field(default_factory=dict)
 
     def of(self, letter: Letter) -> int | None:
         """The position of an earlier letter that is the same."""
         key = letter.twin_key
         if key is None:
             return None
-        first = self._first.setdefault(hash(key), letter.position)
+        digest = hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
+        first = self._first.setdefault(digest, letter.position)
         return None if first == letter.position else first
 
 
@@ -65,29 +68,47 @@ async def go_through(
     selection: Selection,
     *,
     action: Action,
+    takes_away: bool,
     show: Show,
     count: Count,
     flush: Callable[[], Awaitable[None]],
 ) -> None:
     """Act on every letter that is meant, a window's at once, and show them in their order.
 
-    ``count`` is kept up to date, so that it is right also when the pass breaks off.
+    A letter that is the second copy of one before it isn't acted on, unless its own position is named; it goes when
+    that one goes, if the action ``takes_away`` what it deals with. ``count`` is kept up to date, so that it is right
+    also when the pass breaks off.
     """
-    twins = Twins()
+    twins, gone = Twins(), set[int]()
     async for window in sorting.windows():
         twin_of = {letter.position: twins.of(letter) for letter in window}
-        meant = [letter for letter in window if selection.matches(letter)]
+        meant, copies = _apart(window, selection, twin_of)
         count.matched += len(meant)
 
         async def act(letter: Letter) -> str | None:
             why = await action(sorting, letter)
             count.done += why is None
             count.left += why is not None
+            if why is None and takes_away:
+                gone.add(letter.position)
             return why
 
         for letter, why in zip(meant, await asyncio.gather(*map(act, meant)), strict=True):
             show(letter, twin_of[letter.position], why)
+        for copy in copies:
+            if twin_of[copy.position] in gone:
+                await sorting.take_away(copy)
+            count.copies += twin_of[copy.position] in gone or (not takes_away and selection.matches(copy))
         await flush()
+
+
+def _apart(
+    window: list[Letter], selection: Selection, twin_of: dict[int, int | None]
+) -> tuple[list[Letter], list[Letter]]:
+    """The letters that are meant, and second copies of others."""
+    named = [letter for letter in window if twin_of[letter.position] is None or letter.position in selection.positions]
+    meant = [letter for letter in named if selection.matches(letter)]
+    return meant, [letter for letter in window if twin_of[letter.position] is not None and letter not in meant]
 
 
 async def look(_: Sorting, __: Letter) -> str | None:

@@ -98,7 +98,7 @@ async def running(
             make_http_client(timeout_seconds=AUTH_SECONDS, base_url=settings.auth_url)
         )
         flickr = await stack.enter_async_context(
-            make_http_client(timeout_seconds=settings.flickr_timeout_seconds, max_connections=settings.concurrency())
+            make_http_client(timeout_seconds=settings.flickr_timeout_seconds, max_connections=_at_once(settings))
         )
         parts = _parts(settings, messaging, redis=redis, auth=auth, flickr=flickr)
         checks: dict[str, Check] = {
@@ -229,7 +229,7 @@ async def _photos(
     client = make_guarded_client(
         policy,
         timeout_seconds=settings.upload_timeout_seconds,
-        max_connections=settings.concurrency(),
+        max_connections=_at_once(settings),
         most_reply_bytes=MOST_REPLY_BYTES,
     )
     async with client:
@@ -246,8 +246,13 @@ async def _photos(
 async def _uploads(settings: ExecutorSettings) -> AsyncIterator[FlickrUploads]:
     timeout_seconds = settings.upload_timeout_seconds
     url = settings.flickr_url("upload" if settings.target is Target.UPLOAD else "replace")
-    async with make_upload_client(timeout_seconds=timeout_seconds, max_connections=settings.concurrency()) as client:
+    async with make_upload_client(timeout_seconds=timeout_seconds, max_connections=_at_once(settings)) as client:
         yield FlickrUploads(client, url=url, timeout_seconds=timeout_seconds)
+
+
+def _at_once(settings: ExecutorSettings) -> int:
+    """Connections at most: what is in hand when RabbitMQ's is lost goes on, beside as many messages that come anew."""
+    return 2 * settings.concurrency()
 
 
 def _backoff(settings: ExecutorSettings) -> Backoff:

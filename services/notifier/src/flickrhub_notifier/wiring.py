@@ -128,7 +128,7 @@ async def _receiver(settings: NotifierSettings, tracer_provider: TracerProvider 
     client = make_guarded_client(
         policy,
         timeout_seconds=timeout_seconds + 1,  # of each read: the deadline of the whole comes first
-        max_connections=2 * settings.callback_concurrency,
+        max_connections=4 * settings.callback_concurrency,  # two queues; after a lost connection twice as many go on
     )
     tracer = trace.get_tracer("flickrhub_notifier", tracer_provider=tracer_provider)
     async with client:
