@@ -14,19 +14,25 @@ from tests.support.run_env import ROOT
 from tests.support.waiting import eventually
 
 PROGRAM = """
-import asyncio, contextlib, socket, sys
+import asyncio, contextlib, socket, sys, time
 from fastapi import Request
 from flickrhub_common.health import health_router
 from flickrhub_common.problems import envelope
 from flickrhub_common.server import make_app, serve
 from flickrhub_common.settings import Settings
 
+hangs = sys.argv[4]
+
 @contextlib.asynccontextmanager
 async def lifespan(app):
     print("opened", flush=True)
     await asyncio.sleep(float(sys.argv[3]))
     yield
+    if hangs == "closing":
+        await asyncio.sleep(600)
     print("closed", flush=True)
+    if hangs == "thread":
+        asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
 
 app = make_app(title="t", description="t", lifespan=lifespan)
 app.include_router(health_router(lambda _: {}))
@@ -77,11 +83,11 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(*, grace: float = 5.0, opens_within: float = 0.0) -> AsyncIterator[Served]:
+async def served(*, grace: float = 5.0, opens_within: float = 0.0, hangs: str = "") -> AsyncIterator[Served]:
     with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as found:
         port = found.sockets[0].getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, str(port), str(grace), str(opens_within)),
+        *(sys.executable, "-c", PROGRAM, str(port), str(grace), str(opens_within), hangs),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -127,6 +133,15 @@ async def test_a_request_that_takes_too_long_is_given_up_after_the_grace_time() 
         assert await service.exit_code(within=20) == 0
         reply = await asyncio.gather(asking, return_exceptions=True)
         assert isinstance(reply[0], httpx2.TransportError) or reply[0].status_code >= 500  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("hangs", ["closing", "thread"])
+async def test_whatever_hangs_at_the_end_is_cut_off_within_the_grace_time(hangs: str) -> None:
+    async with served(grace=4, hangs=hangs) as service:
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.exit_code(within=10) == 0
+        assert service.process.stdout is not None
+        assert b"stop_cut_off" in await service.process.stdout.read()
 
 
 @pytest.mark.parametrize("grace", [0.5])

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
@@ -18,7 +20,10 @@ from flickrhub_common import errors, problems
 from flickrhub_common.allocation import keep_freed_memory
 from flickrhub_common.body_limit import BodyLimit
 from flickrhub_common.http_protocol import ConnectionLimits, protocol
+from flickrhub_common.logs import logger
 from flickrhub_common.settings import Settings
+
+log = logger(__name__)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -79,7 +84,8 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
 
     ``own_pace`` are the paths that see to it themselves that a body comes in good time.
 
-    A signal counts from the first moment on, also while the app still opens, and another one changes nothing.
+    A signal counts from the first moment on, also while the app still opens, and another one changes nothing. What
+    still hangs just before the grace time is over, in the app or after it, is cut off: the exit code is 0 then too.
     """
     keep_freed_memory()
     limits = ConnectionLimits(
@@ -102,17 +108,27 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
         timeout_graceful_shutdown=math.ceil(settings.http_grace_seconds()),
         timeout_keep_alive=IDLE_SECONDS,
     )
-    server = Server(config)
+    server = Server(config, end_seconds=settings.end_seconds())
+    signal.signal(signal.SIGALRM, _end_at_once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run()
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, but a stop is always a whole one, and clients are told of it before their connections go."""
+    """Uvicorn, but a stop is always a whole one, and clients are told of it before their connections go.
+
+    With ``end_seconds`` SIGALRM comes so long after the first signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, end_seconds: float = 0.0) -> None:
+        super().__init__(config)
+        self._end_seconds = end_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. Uvicorn's own would raise the signal again at the end, and at a second one leave all open."""
+        if self._end_seconds and not self.should_exit:
+            signal.setitimer(signal.ITIMER_REAL, self._end_seconds)
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -124,6 +140,19 @@ class Server(uvicorn.Server):
             self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
             await asyncio.sleep(PARTING_SECONDS)
         await super().shutdown(sockets)
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> None:
+    """Each wait of a stop has its bound, but on a busy machine, or with every server silent, they add up.
+
+    What is cut off here is as after a kill, which costs nothing but time; also an executor's thread that never returns,
+    for which the interpreter would wait at its end.
+    """
+    try:
+        log.warning("stop_cut_off")
+        sys.stdout.flush()
+    finally:  # the signal may have come in the middle of writing a line
+        os._exit(0)
 
 
 class _AnsweredWhenStopped:

@@ -25,6 +25,7 @@ from flickrhub_common.sealing import KeyRing
 S = TypeVar("S", bound=BaseSettings)
 
 CLOSING_SECONDS = 3.5
+SHORTEST_STOP_SECONDS = 3.0
 """What parting from clients and closing every connection take at the most, when the servers are silent."""
 
 
@@ -88,8 +89,14 @@ class Settings(BaseSettings):
 
     def drain_seconds(self) -> float:
         """How long messages in hand may take after that; what is left then is for closing connections."""
-        closing = min(CLOSING_SECONDS, self.shutdown_grace_seconds / 4)
-        return self.shutdown_grace_seconds - self.http_grace_seconds() - closing
+        return self.shutdown_grace_seconds - self.http_grace_seconds() - self._closing_seconds()
+
+    def end_seconds(self) -> float:
+        """When the process ends after SIGTERM whatever it is still waiting for: just within the grace time."""
+        return max(SHORTEST_STOP_SECONDS, self.shutdown_grace_seconds - self._closing_seconds() / 5)
+
+    def _closing_seconds(self) -> float:
+        return min(CLOSING_SECONDS, self.shutdown_grace_seconds / 4)
 
     @classmethod
     def settings_customise_sources(
