@@ -367,6 +367,6 @@ async def write_everything() -> None:
     async with make_mongo(MongoSettings(mongo_url=SecretStr(needed("MONGO_URL"))), service="test") as mongo:
         await mongo.admin.command("fsync")
     redis = make_redis(RedisSettings(redis_url=SecretStr(needed("REDIS_URL"))), max_connections=1)
-    await redis.set("canary", MARKER)  # what was written before is on disk with it, as the stack's Redis syncs each write
+    await redis.set("canary", MARKER)  # what was written before is on disk with it: the stack's Redis syncs each write
     await redis.delete("canary")
     await redis.aclose()
