@@ -1,6 +1,8 @@
 """Handlers finish what they have begun, also without the message that led to it."""
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -62,6 +64,28 @@ async def test_at_the_end_of_the_drain_time_it_is_cut(*, lost: bool) -> None:
         await asyncio.wait({task})
     assert await in_flight.drain(0.01) == 1
     assert work.ended == "cut"
+
+
+async def test_a_handler_that_fails_without_its_message_is_no_error_of_the_loop() -> None:
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    in_flight, may_fail = InFlight(), asyncio.Event()
+
+    async def fail() -> None:
+        await may_fail.wait()
+        raise ValueError("of ours")
+
+    waiting = asyncio.create_task(in_flight.finish(fail()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    may_fail.set()
+    await in_flight.drain(1)
+    del waiting
+    gc.collect()
+    await asyncio.sleep(0)
+    assert errors == []
 
 
 async def test_what_a_handler_raises_reaches_whoever_settles_its_message() -> None:

@@ -59,7 +59,7 @@ class InFlight:
             elif not work.done():
                 log.info("message_lost_in_hand")
                 self._add(work)
-                work.add_done_callback(self._remove)
+                work.add_done_callback(self._ended_alone)
             raise
 
     async def drain(self, seconds: float) -> int:
@@ -79,6 +79,13 @@ class InFlight:
     def _add(self, task: asyncio.Future[Any]) -> None:
         self._tasks.append(task)
         self._none.clear()
+
+    def _ended_alone(self, work: asyncio.Future[Any]) -> None:
+        """Whatever it raised, the copy of its message meets it too, or finds what was stored before."""
+        self._remove(work)
+        error = None if work.cancelled() else work.exception()
+        if error is not None:
+            log.info("failed_without_its_message", error=type(error).__name__)
 
     def _remove(self, task: asyncio.Future[Any]) -> None:
         self._tasks.remove(task)
