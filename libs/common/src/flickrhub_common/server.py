@@ -5,7 +5,8 @@ import math
 import os
 import signal
 import socket
-import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
@@ -31,6 +32,7 @@ MAX_BODY_BYTES = 1024 * 1024
 IDLE_SECONDS = 75
 """Longer than our clients keep an idle connection: none is closed under a request."""
 PARTING_SECONDS = 0.5
+SAYING_SECONDS = 0.2
 UNTRACED = frozenset({"/health", "/health/ready"})
 
 
@@ -108,8 +110,7 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
         timeout_graceful_shutdown=math.ceil(settings.http_grace_seconds()),
         timeout_keep_alive=IDLE_SECONDS,
     )
-    server = Server(config, end_seconds=settings.end_seconds())
-    signal.signal(signal.SIGALRM, _end_at_once)
+    server = Server(config, last_resort=LastResort(settings.end_seconds()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run()
@@ -118,18 +119,18 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
 class Server(uvicorn.Server):
     """Uvicorn, but a stop is always a whole one, and clients are told of it before their connections go.
 
-    With ``end_seconds`` SIGALRM comes so long after the first signal.
+    The first signal starts the time of the ``last_resort``.
     """
 
-    def __init__(self, config: uvicorn.Config, *, end_seconds: float = 0.0) -> None:
+    def __init__(self, config: uvicorn.Config, *, last_resort: "LastResort | None" = None) -> None:
         super().__init__(config)
-        self._end_seconds = end_seconds
+        self._last_resort = last_resort
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. Uvicorn's own would raise the signal again at the end, and at a second one leave all open."""
-        if self._end_seconds and not self.should_exit:
-            signal.setitimer(signal.ITIMER_REAL, self._end_seconds)
-        self.should_exit = True
+        begun, self.should_exit = self.should_exit, True
+        if self._last_resort is not None and not begun:
+            self._last_resort.begin()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; for the first moment requests still come in, and each reply asks for the end of its connection.
@@ -142,16 +143,31 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _end_at_once(_number: int, _frame: FrameType | None) -> None:
-    """Each wait of a stop has its bound, but on a busy machine, or with every server silent, they add up.
+class LastResort:
+    """Ends the process with 0 so many seconds after it was told to begin, whatever it is still waiting for.
 
-    What is cut off here is as after a kill, which costs nothing but time; also an executor's thread that never returns,
-    for which the interpreter would wait at its end.
+    Each wait of a stop has its bound, but on a busy machine, or with every server silent, they add up. What is cut off
+    is as after a kill, which costs nothing but time; also a thread that never returns, for which the interpreter would
+    wait at its end.
     """
-    try:
-        log.warning("stop_cut_off")
-        sys.stdout.flush()
-    finally:  # the signal may have come in the middle of writing a line
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = threading.Event()
+        # Here, because a thread must not be started in a signal's handler; and no alarm, because towards its end the
+        # interpreter gives signals their default meaning back.
+        threading.Thread(target=self._run, name="last-resort", daemon=True).start()
+
+    def begin(self) -> None:
+        """Start the time; once, as this may interrupt itself."""
+        self._begun.set()
+
+    def _run(self) -> None:
+        self._begun.wait()
+        time.sleep(self._seconds)
+        saying = threading.Thread(target=log.warning, args=("stop_cut_off",), daemon=True)
+        saying.start()
+        saying.join(SAYING_SECONDS)  # nobody may be reading the log any more
         os._exit(0)
 
 
