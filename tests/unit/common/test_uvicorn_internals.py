@@ -20,6 +20,7 @@ CALLED = {
     "on_message_complete": [],
     "on_response_complete": [],
     "shutdown": [],
+    "_start_asgi_task": ["cycle", "app"],
 }
 
 
@@ -39,12 +40,16 @@ def test_what_we_extend_is_there_and_takes_what_it_took(name: str) -> None:
         (HttpToolsProtocol.data_received, ["self._unset_keepalive_if_required()", "self.parser.feed_data(data)"]),
         (HttpToolsProtocol.on_headers_complete, ["self.cycle = RequestResponseCycle(", "self.pipeline.appendleft("]),
         (HttpToolsProtocol.on_response_complete, ["if self.transport.is_closing():\n            return"]),
-        (RequestResponseCycle.__init__, ["self.disconnected = False", "self.response_started = False"]),
+        (
+            RequestResponseCycle.__init__,
+            ["self.disconnected = False", "self.response_started = False", "self.response_complete = False"],
+        ),
+        (HttpToolsProtocol.on_headers_complete, ["self._start_asgi_task(self.cycle, app)"]),
         (
             RequestResponseCycle.receive,
             ["self.message_event.wait()", "if self.disconnected or self.response_complete:"],
         ),
-        (RequestResponseCycle.send, ["if self.disconnected:\n            return"]),
+        (RequestResponseCycle.send, ["if self.disconnected:\n            return", "self.transport.write("]),
     ],
     ids=lambda value: value.__qualname__ if inspect.isfunction(value) else "",
 )

@@ -2,7 +2,8 @@
 
 Relied on of uvicorn's ``HttpToolsProtocol``, and checked by ``tests/unit/common/test_uvicorn_internals.py``: the
 parser's callbacks and ``data_received`` (which is written anew here, for its log lines), ``cycle`` with
-``disconnected``, ``message_event`` and ``response_started``, ``flow``, ``pipeline``, ``connections``, ``shutdown``.
+``disconnected``, ``message_event``, ``response_started`` and ``response_complete``, ``_start_asgi_task``, ``flow``,
+``pipeline``, ``connections``, ``shutdown``, and that all is written by the transport's ``write``.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 import httptools
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from flickrhub_common import errors, problems
 from flickrhub_common.errors import HubError
@@ -26,12 +27,16 @@ LOOKS_A_SECOND = 4
 class ConnectionLimits:
     """What one client may do to the server.
 
-    ``own_pace`` are the paths whose bodies have a deadline of their own. A client must take ``least_taken`` bytes of
-    its replies in ``unread_seconds``. ``linger_seconds`` is how long a refused client may go on sending before it is
+    With ``connections`` open, a newer one takes the place of one that never asked for anything in ``silent_seconds``,
+    or of an idle one. ``waiting`` is how many requests may wait for the reply to an earlier one. ``own_pace`` are the paths whose bodies
+    have a deadline of their own, until they are answered. A client must take ``least_taken`` bytes of its replies in
+    ``unread_seconds``. ``linger_seconds`` is how long a refused client may go on sending before it is
     cut off, ``stop_seconds`` how long one that is in the middle of a body has when the service stops.
     """
 
     connections: int = 800
+    silent_seconds: float = 1
+    waiting: int = 16
     head_bytes: int = 32 * 1024
     head_fields: int = 100
     head_seconds: float = 10
@@ -57,35 +62,58 @@ class EnvelopedProtocol(HttpToolsProtocol):
         self._idle_since: float | None = None
         self._left_at: float | None = None
         self._unread: tuple[int, float] | None = None
+        self._running: RequestResponseCycle | None = None
         self._stopping_since: float | None = None
-        self._begun = self._parsed = self._refused = False
+        self._made_at = self.loop.time()
+        self._asked = self._begun = self._parsed = self._refused = False
         self._unanswered = self._head_bytes = self._silent_bytes = 0
         self._too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take it, in place of the one that has been idle longest if there are too many, or refuse it."""
-        super().connection_made(transport)
+        """Take it, in place of one that is of the least use if there are too many, or refuse it."""
+        self._written = _Counting(transport)
+        super().connection_made(cast("asyncio.Transport", self._written))
         self._head_since = self.loop.time()
         self._watch = self.loop.call_later(1 / LOOKS_A_SECOND, self._look)
         if len(self.connections) > self.limits.connections:
-            idle = [
-                one for one in self.connections if isinstance(one, EnvelopedProtocol) and one.idle_since is not None
-            ]
-            if idle:
-                min(idle, key=lambda one: one.idle_since or 0).transport.close()
+            others = [one for one in self.connections if isinstance(one, EnvelopedProtocol) and one is not self]
+            spare = [(one.spare, one) for one in others if one.spare is not None]
+            if spare:
+                min(spare, key=lambda pair: pair[0])[1].transport.close()
             else:
                 self._refuse(errors.Unavailable("connections", retry_after=5))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look at it no more."""
+        """Look at it no more, and tell the app, which uvicorn does only of the latest request."""
         if self._watch is not None:
             self._watch.cancel()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     @property
     def idle_since(self) -> float | None:
         """Since when it has been kept open for a next request; None while it has one."""
         return self._idle_since
+
+    @property
+    def spare(self) -> tuple[int, float] | None:
+        """How soon it may go for a newer one, the least first; None while it is of use.
+
+        First who has been here for a moment and never asked for anything, then who has been idle longest: silent
+        connections shut out nobody who speaks. Last those that may be about to speak for the first time.
+        """
+        if self.transport.is_closing():
+            return None
+        if not self._asked:
+            late = self.loop.time() - self._made_at > self.limits.silent_seconds
+            return (0 if late else 2), self._made_at
+        return None if self._idle_since is None else (1, self._idle_since)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless the client was refused already."""
@@ -135,7 +163,10 @@ class EnvelopedProtocol(HttpToolsProtocol):
         """The head is whole; a body may follow."""
         self._parsed = True
         super().on_headers_complete()  # which raises for a URL that can't be read
+        if len(self.pipeline) > self.limits.waiting:  # each takes far more memory than it has bytes
+            raise ValueError("too many")  # ends the parsing
         self._unanswered += 1
+        self._asked = True
         self._head_since, self._body_since = None, self.loop.time()
 
     def on_chunk_header(self) -> None:
@@ -156,9 +187,9 @@ class EnvelopedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The reply is written; another may be due."""
         self._unanswered -= 1
-        if self._refused:
-            self.transport.close()  # what came after this request was refused, and had to wait for its reply
         super().on_response_complete()
+        if self._refused and not self.transport.is_closing():
+            self._part()  # what came after this request was refused, and had to wait for its reply
         self._rest()
 
     def _rest(self) -> None:
@@ -190,6 +221,10 @@ class EnvelopedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(problems.raw_reply(error, cast("Scope | None", self.scope)))
+        self._part()
+
+    def _part(self) -> None:
+        """Say nothing more, and let the client see it."""
         if self._stopping_since or len(self.connections) > self.limits.connections:
             self.transport.close()
         else:  # closing at once would reset a client that is still sending, before it has read the answer
@@ -217,7 +252,7 @@ class EnvelopedProtocol(HttpToolsProtocol):
             self._look_at_body(self._body_since, now)
 
     def _look_at_body(self, since: float, now: float) -> None:
-        if self.scope["path"] in self.limits.own_pace:
+        if self.scope["path"] in self.limits.own_pace and not self.cycle.response_complete:
             return
         if self._past(since, self.limits.body_seconds, now):
             self._refuse(errors.RequestTimedOut())
@@ -234,10 +269,26 @@ class EnvelopedProtocol(HttpToolsProtocol):
         if not waiting:
             self._unread = None
             return False
-        if self._unread is None or waiting <= self._unread[0] - self.limits.least_taken:
-            self._unread = waiting, now
+        taken = self._written.count - waiting
+        if self._unread is None or taken >= self._unread[0] + self.limits.least_taken:
+            self._unread = taken, now
         patience = self.limits.stop_seconds if self._stopping_since else self.limits.unread_seconds
         return now - self._unread[1] > patience
+
+
+class _Counting:
+    """A transport that knows how much was written."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.count = 0
+
+    def write(self, data: bytes) -> None:
+        self.count += len(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def protocol(limits: ConnectionLimits) -> type[EnvelopedProtocol]:
