@@ -14,7 +14,7 @@ import pytest
 
 from flickrhub_common.addresses import REFUSED_ADDRESS, AddressPolicy, RefusedUrl
 from flickrhub_common.http_client import HttpError, failure_name, make_guarded_client
-from flickrhub_common.lookups import MOST_EACH
+from flickrhub_common.lookups import MOST_EACH, site_of
 from tests.support.callback_receiver import CallbackReceiver
 from tests.support.certificates import self_signed
 from tests.support.hostile_urls import METADATA_NAMES, NOT_PUBLIC
@@ -152,6 +152,24 @@ async def test_proxies_and_passwords_of_the_environment_are_ignored(
     await _refused(f"http://10.0.0.1:{receiver.port}/")
     await _refused(f"https://10.0.0.1:{receiver.port}/")
     assert trap.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "site"),
+    [
+        ("hooks.example.com", "example.com"),
+        ("a.b.hooks.Example.com.", "example.com"),
+        ("hooks.shop.co.uk", "shop.co.uk"),
+        ("shop.co.uk", "shop.co.uk"),
+        ("a.shop.com.au", "shop.com.au"),
+        ("co.uk", "co.uk"),
+        ("a.b.xyz.com", "xyz.com"),
+        ("a.b.example.de", "example.de"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_names_of_one_owner_are_one_site(host: str, site: str) -> None:
+    assert site_of(host) == site
 
 
 async def test_one_slow_dns_server_holds_up_nobody_else(

@@ -8,10 +8,12 @@ import pymongo.lock
 import pytest
 from pydantic import SecretStr
 from pymongo.errors import AutoReconnect, DuplicateKeyError, NotPrimaryError, OperationFailure, WriteConcernError
+from redis._parsers.base import BaseParser
+from redis.exceptions import ResponseError
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import make_mongo, mongo_errors, ping_mongo
-from flickrhub_common.redis import make_redis, ping_redis
+from flickrhub_common.redis import make_redis, ping_redis, redis_errors
 from flickrhub_common.settings import MongoSettings, RedisSettings
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
@@ -71,6 +73,7 @@ async def test_one_that_takes_the_connection_and_is_silent_is_unavailable_within
     [
         WriteConcernError("Replication is being shut down", 91, {"codeName": "ShutdownInProgress"}),
         OperationFailure("interrupted at shutdown", 11600),
+        OperationFailure("available disk space is less than required minimum", 14031),
         NotPrimaryError("not primary"),
         AutoReconnect("connection closed"),
     ],
@@ -85,6 +88,40 @@ def test_a_mongo_that_is_going_is_away(error: Exception) -> None:
 def test_what_is_no_outage_of_mongo_passes_as_it_is(error: Exception) -> None:
     with pytest.raises(type(error)), mongo_errors():
         raise error
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+        "READONLY You can't write against a read only replica.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "CLUSTERDOWN The cluster is down",
+        "NOREPLICAS Not enough good replicas to write.",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "EXECABORT Transaction discarded because of previous errors.",
+        "LOADING Redis is loading the dataset in memory",
+        "ERR Error running script (call to f_5d4f): @user_script:2: @user_script: 2: -OOM command not allowed.",
+        "ERR Error running script (call to f_5d4f): @user_script:2: -MISCONF Redis is configured to save",
+        "READONLY You can't write against a read only replica. script: 5d4f, on @user_script:1.",
+        "Command # 1 (SET a 1) of pipeline caused error: ('NOREPLICAS Not enough good replicas to write.',)",
+    ],
+    ids=lambda answer: answer[:40],
+)
+def test_a_redis_that_can_do_nothing_for_the_moment_is_away(answer: str) -> None:
+    with pytest.raises(Unavailable), redis_errors():
+        raise BaseParser.parse_error(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["WRONGTYPE Operation against a key", "ERR unknown command 'BOOM', with args", "NOSCRIPT No matching script."],
+)
+def test_a_mistake_of_ours_is_no_outage_of_redis(answer: str) -> None:
+    with pytest.raises(ResponseError), redis_errors():
+        raise BaseParser.parse_error(answer)
 
 
 async def test_an_operation_that_is_cancelled_while_it_waits_for_a_server_locks_nobody_out() -> None:

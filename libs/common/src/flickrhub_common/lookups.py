@@ -10,6 +10,8 @@ from weakref import WeakValueDictionary
 MOST = 64
 MOST_EACH = 8
 """Places for the names of one site: seven more sites with a hanging server, and there is still room for everybody."""
+LETTERS_OF_A_COUNTRY = 2
+LETTERS_OF_A_KIND = 3
 
 
 class Lookups:
@@ -26,7 +28,7 @@ class Lookups:
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a name, in the resolver's order. Raises OSError or ValueError if there are none."""
-        site = self._sites.setdefault(_site(host), asyncio.Semaphore(self._most_each))
+        site = self._sites.setdefault(site_of(host), asyncio.Semaphore(self._most_each))
         await site.acquire()
         try:
             await self._places.acquire()
@@ -61,12 +63,14 @@ class Lookups:
                 loop.call_soon_threadsafe(settle, found, failure)
 
         try:
-            threading.Thread(target=look_up, name=f"dns {_site(host)}", daemon=True).start()
+            threading.Thread(target=look_up, name=f"dns {site_of(host)}", daemon=True).start()
         except RuntimeError as error:  # no more threads are to be had
             settle([], OSError(str(error)))
         return await answer
 
 
-def _site(host: str) -> str:
-    """Whose DNS server it probably is: the last two labels."""
-    return ".".join(host.rstrip(".").split(".")[-2:])
+def site_of(host: str) -> str:
+    """Whose DNS server it probably is: the last two labels of the name, three under a country's ``co`` or ``com``."""
+    labels = host.rstrip(".").lower().split(".")
+    shared = len(labels) > 2 and len(labels[-1]) == LETTERS_OF_A_COUNTRY and len(labels[-2]) <= LETTERS_OF_A_KIND
+    return ".".join(labels[-3 if shared else -2 :])

@@ -1,16 +1,32 @@
 """Redis: the only module that names the driver."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError  # noqa: A004 - the driver's names
+from redis.exceptions import (  # the driver's names
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
 from redis.maint_notifications import MaintNotificationsConfig
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import RedisSettings
+
+
+_AWAY = frozenset(
+    {"BUSY", "CLUSTERDOWN", "EXECABORT", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
+)
+"""What a server answers that can't take part for the moment: its disk or memory is full, it has become a replica, or has
+lost its own. A transaction is aborted for nothing else: its commands are right."""
+
+_AWAY_WITHIN = re.compile(rf"\b(?:{'|'.join(sorted(_AWAY))}) ")
+"""Where the driver doesn't tell the code: it knows some only, and a script or a pipeline repeats them inside its text."""
 
 
 def make_redis(settings: RedisSettings, *, max_connections: int = 64) -> Redis:
@@ -40,6 +56,10 @@ def redis_errors() -> Iterator[None]:
         yield
     except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
         raise Unavailable("redis") from error
+    except ResponseError as error:
+        if error.status_code in _AWAY or _AWAY_WITHIN.search(str(error)):
+            raise Unavailable("redis") from error
+        raise
 
 
 async def ping_redis(client: Redis) -> None:
