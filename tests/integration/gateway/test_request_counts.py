@@ -58,6 +58,12 @@ async def test_a_share_of_a_minute_later_one_more_is_let_in(redis: Redis) -> Non
     assert not (await counts.take([fast])).wait
 
 
+async def test_a_clock_that_went_back_shuts_nobody_out(redis: Redis) -> None:
+    seconds, _ = await redis.time()
+    await redis.set("limit:user:u", (seconds + 3600) * 1_000_000)
+    assert [(await RedisCounts(redis).take([USERS])).retry_after for _ in range(7)] == [None] * 6 + [10]
+
+
 async def test_a_key_goes_when_it_says_nothing_any_more(redis: Redis) -> None:
     counts = RedisCounts(redis)
     await counts.take([ADDRESS, USERS])

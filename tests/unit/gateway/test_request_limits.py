@@ -33,6 +33,7 @@ SIX = Bucket(Whose.USER, "u", 6)
         (50.5, 0, 50.5, 1),
         (51.5, 0, 51.5, 2),
         (60.0, 0, 60.0, 10),
+        (86_400.0, 5, 10.0, None),
     ],
 )
 def test_a_bucket_lets_in_what_fits(full_in: float, remaining: int, full_after: float, retry_after: int | None) -> None:
@@ -57,6 +58,15 @@ async def test_just_so_many_are_let_in_at_once_and_one_more_after_its_share_of_a
     now += 60 / per_minute
     assert not (await counts.take([bucket])).wait
     assert (await counts.take([bucket])).wait
+
+
+async def test_a_clock_that_goes_back_shuts_nobody_out() -> None:
+    now = 1_000_000.0
+    counts = OwnCounts(lambda: now)
+    for _ in range(6):
+        await counts.take([SIX])
+    now -= 3600
+    assert [(await counts.take([SIX])).retry_after for _ in range(7)] == [None] * 6 + [10]
 
 
 @pytest.mark.parametrize(

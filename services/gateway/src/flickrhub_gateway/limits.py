@@ -11,6 +11,8 @@ from flickrhub_common.addresses import IpAddress, IpNetwork
 MINUTE = 60.0
 _ROUNDING = 1e-4
 """Seconds, and thousandths of a request: what adding up thousands of fractions may be off by."""
+_CLOCKS = 1.0
+"""Seconds a clock may go back before what was noted by it is forgotten."""
 
 
 class Whose(StrEnum):
@@ -58,9 +60,14 @@ def decide(buckets: Sequence[Bucket], full_at: Sequence[float], *, now: float) -
     This is GCRA: a bucket empties by a share of a minute for each request and fills up as time goes by, so that one
     number says it all. The Lua script of ``adapters/request_counts.py`` does the same.
     """
-    standings = [_standing(bucket, max(at, now) - now) for bucket, at in zip(buckets, full_at, strict=True)]
+    standings = [_standing(bucket, noted(at, now) - now) for bucket, at in zip(buckets, full_at, strict=True)]
     refused = [standing for standing in standings if standing.wait]
     return max(refused, key=lambda one: one.wait) if refused else min(standings, key=lambda one: one.remaining)
+
+
+def noted(full_at: float, now: float) -> float:
+    """When a bucket is full again. A moment that no request can have left, as the clock went back, says nothing."""
+    return max(full_at, now) if full_at <= now + MINUTE + _CLOCKS else now
 
 
 def _standing(bucket: Bucket, full_in: float) -> Standing:

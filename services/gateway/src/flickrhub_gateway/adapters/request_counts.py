@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from redis.asyncio import Redis
 
 from flickrhub_common.redis import redis_errors
-from flickrhub_gateway.limits import MINUTE, Bucket, Standing, Whose, decide
+from flickrhub_gateway.limits import MINUTE, Bucket, Standing, Whose, decide, noted
 
 PREFIX = "limit:"
 MOST_REMEMBERED = 100_000
@@ -18,7 +18,9 @@ local refused, nearest, least = 0, 1, math.huge
 local full, wait = {}, {}
 for i, key in ipairs(KEYS) do
   local share = minute / tonumber(ARGV[i])
-  full[i] = math.max(tonumber(redis.call('GET', key) or '0'), now) + share
+  local noted = tonumber(redis.call('GET', key) or '0')
+  if noted > now + minute + 1000000 then noted = 0 end
+  full[i] = math.max(noted, now) + share
   wait[i] = full[i] - minute - now
   if wait[i] > 100 and (refused == 0 or wait[i] > wait[refused]) then refused = i end
   local remaining = math.floor((minute - full[i] + now) / share + 0.001)
@@ -67,7 +69,7 @@ class OwnCounts:
         """Count one request in all these buckets, or in none."""
         now = self._now()
         keys = [(bucket.whose, bucket.name) for bucket in buckets]
-        before = [max(self._full_at.get(key, now), now) for key in keys]
+        before = [noted(self._full_at.get(key, now), now) for key in keys]
         standing = decide(buckets, before, now=now)
         if not standing.wait:
             if len(self._full_at) >= self._most:
