@@ -7,6 +7,12 @@ import re
 from collections import Counter
 from typing import Any
 
+from flickrhub_common.addresses import NO_HOST, NO_NAME, ODD_ADDRESS, REFUSED_ADDRESS
+
+_URLS = (
+    *(NO_HOST, NO_NAME, ODD_ADDRESS, REFUSED_ADDRESS, "isn't text"),
+    *("holds a space, control character or backslash", "must not carry a user name or password"),
+)
 UNSAID = {
     # Which tokens, keys and photos there are is known when a request comes.
     "an OAuth token nobody has started with": r"ERR_INVALID_STATE: ",
@@ -18,9 +24,9 @@ UNSAID = {
     "nesting beyond 32 levels": r"ERR_INVALID_REQUEST: The body is nested too deeply\.$",
     "an integer beyond 64 bits": r"ERR_INVALID_REQUEST: The body holds an integer beyond 64 bits\.$",
     # The pattern of a URL says http(s); which host may be called is addresses.py's to say.
-    "a URL the hub mustn't call": r"(callback_url|params\.photo_url): ",
+    "a URL the hub mustn't call": rf"(callback_url|params\.photo_url): ({'|'.join(map(re.escape, _URLS))})$",
     # It may be a field of the form or stand in the URL.
-    "no user_id in the form nor in the URL": r"user_id: ",
+    "no user_id in the form nor in the URL, or two": r"user_id: (is required|was given twice, and not the same)$",
     "the hub's own tag": r"params\.tags: (flickrhub:job= is the hub's|must be at most)",
     "what follows whsec_": r"callback_secret: what follows whsec_ must",
 }

@@ -111,9 +111,26 @@ async def test_every_wrong_field_is_named_at_once(http: httpx2.AsyncClient) -> N
 
 
 async def test_a_flood_of_wrong_fields_gets_a_short_reply(http: httpx2.AsyncClient) -> None:
-    details = await _details(http, REST, {**GOOD, **{f"field{n}": 1 for n in range(5000)}})
+    details = await _details(http, REST, {**GOOD, **{f"field{n}": 1 for n in range(60)}})
     assert len(details) == 51
-    assert details[-1] == "and 4950 more"
+    assert details[-1] == "and 10 more"
+
+
+async def test_more_fields_than_any_call_has_are_refused_without_a_look_at_them(http: httpx2.AsyncClient) -> None:
+    reply = await http.post(REST, json={**GOOD, **{f"field{n}": 1 for n in range(62)}})
+    error = _refused(reply, 400, "ERR_INVALID_REQUEST")["error"]
+    assert error == {"code": "ERR_INVALID_REQUEST", "message": "The body has more than 64 fields."}
+
+
+@pytest.mark.parametrize("target", ["rest", "upload", "replace"])
+async def test_params_are_counted_before_each_is_looked_at(http: httpx2.AsyncClient, target: str) -> None:
+    body = {**GOOD, "target": target, "params": {f"oauth_{n}": None for n in range(501)}}
+    assert await _details(http, REST, body) == ["params: must have at most 500 names"]
+
+
+async def test_as_many_params_as_may_be_are_taken(http: httpx2.AsyncClient) -> None:
+    reply = await http.post(REST, json={**GOOD, "params": {f"p{n}": n for n in range(500)}})
+    assert reply.status_code == 202
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ async def test_the_callback_takes_the_query_and_answers_its_fields_twice(
     assert around.auth.walks == [{**COMPLETE, "state": None}]
 
 
+async def test_a_callback_that_names_two_tokens_is_refused(http: httpx2.AsyncClient, around: Surroundings) -> None:
+    query = [*COMPLETE.items(), ("somebody", "1"), ("somebody", "2"), ("oauth_token", "t-2")]
+    reply = await http.get("/api/v1/auth/callback", params=query)
+    assert (reply.status_code, reply.json()["error"]["details"]) == (400, ["oauth_token: is given twice"])
+    assert around.auth.walks == []
+
+
 @pytest.mark.parametrize(
     ("failure", "status", "retry_after"),
     [

@@ -220,12 +220,19 @@ async def test_a_bad_raw_body_is_refused_in_words(http: httpx2.AsyncClient, body
         ("?user_id=", ["user_id: must have at least 1 character(s)"]),
         (f"?user_id={USER}&filename={'n' * 256}", ["filename: must have at most 255 characters"]),
         (f"?user_id={USER}&user_id={STRANGER}", ["user_id: is given twice"]),
+        (f"?a=1&user_id={USER}&a=2&user_id={STRANGER}&a=1", ["user_id: is given twice", "a: is given twice"]),
         (f"?user_id={USER}&filename=a&filename=b", ["filename: is given twice"]),
         (f"?user_id={USER}&title=x", ["title: isn't a field of this call"]),
     ],
 )
 async def test_a_bad_query_is_refused_in_words(http: httpx2.AsyncClient, query: str, said: Any) -> None:
     assert _refused(await http.post(UPLOADS + query, content=JPEG)) == said
+
+
+async def test_a_query_with_more_in_it_than_any_call_takes_is_refused_whole(http: httpx2.AsyncClient) -> None:
+    query = "&".join(f"n{number}=" for number in range(9000))
+    reply = await http.post(f"{UPLOADS}?user_id={USER}&{query}", content=JPEG)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (400, "The query has more than 32 parts.")
 
 
 @pytest.mark.parametrize("given", ["multipart/form-data", "multipart/form-data; boundary=", "Multipart/Form-Data;x=y"])

@@ -206,6 +206,15 @@ async def test_a_users_requests_of_every_kind_count_together(around: Surrounding
     assert len(around.jobs.kept) == 1
 
 
+async def test_who_names_its_user_again_and_again_is_counted_once(around: Surroundings) -> None:
+    around.per_user = 3
+    form = [("user_id", (None, name.encode())) for name in (USER, USER.upper(), USER)]
+    async with _client(around) as http:
+        reply = await http.post("/api/v1/uploads", params={"user_id": USER}, files=[*form, ("photo", ("a.gif", PHOTO))])
+        assert _headers(reply)[:2] == ["3", "2"]
+        assert _headers(await http.post(REST, json=_job()))[:2] == ["3", "1"]
+
+
 async def test_an_addresss_requests_of_every_kind_count_together_but_probes_dont(around: Surroundings) -> None:
     around.per_address = 9
     async with _client(around) as http:

@@ -1,5 +1,6 @@
 """Reads a request's body, and says of every wrong field what is wrong with it."""
 
+from collections.abc import Container
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,8 @@ from flickrhub_gateway.handlers.request_limits import admit
 
 M = TypeVar("M", bound=BaseModel)
 
+MAX_FIELDS = 64
+MAX_QUERY = 32
 MAX_SENTENCES = 50
 MAX_NAME_SHOWN = 64
 
@@ -30,7 +33,7 @@ _PHRASES = {
 
 async def json_body(request: Request) -> dict[str, Any]:
     """The body as a JSON object, its user counted. Raises UnsupportedMediaType, InvalidRequest, PayloadTooLarge or
-    RateLimited.
+    RateLimited. No call has nearly as many fields as are let through, and each wrong one takes time.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
@@ -41,16 +44,23 @@ async def json_body(request: Request) -> dict[str, Any]:
         raise InvalidRequest("The body ended before its end.") from error
     given = parse_request(body)
     await admit(request, given.get("user_id"))
+    if len(given) > MAX_FIELDS:
+        raise InvalidRequest(f"The body has more than {MAX_FIELDS} fields.")
     return given
 
 
-def query_of(request: Request) -> dict[str, str]:
-    """What stands in the URL's query. Raises InvalidRequest for a name with two different values."""
-    given = request.query_params
-    torn = [name for name in given if len(set(given.getlist(name))) > 1]
+def query_of(request: Request, *, only: Container[str] | None = None) -> dict[str, str]:
+    """What stands in the URL's query, or of it what has one of these names. Raises InvalidRequest for too much of it, and
+    for a name with two different values.
+    """
+    given = [pair for pair in request.query_params.multi_items() if only is None or pair[0] in only]
+    if len(given) > MAX_QUERY:
+        raise InvalidRequest(f"The query has more than {MAX_QUERY} parts.")
+    found = dict(given)
+    torn = dict.fromkeys(name for name, value in given if found[name] != value)
     if torn:
-        raise InvalidRequest(details=[f"{_path((name,))}: is given twice" for name in torn[:MAX_SENTENCES]])
-    return dict(given)
+        raise InvalidRequest(details=[f"{_path((name,))}: is given twice" for name in torn])
+    return found
 
 
 def checked(model: type[M], value: dict[str, Any], context: object = None) -> M:

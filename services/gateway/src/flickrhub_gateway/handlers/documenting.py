@@ -26,8 +26,9 @@ ANY_CALL = (
     errors.RateLimited(retry_after=1),
     errors.HeadTooLarge(),
     HubError(),
+    errors.Unavailable("connections"),
 )
-"""What any call may answer: a GET with a body over the limit is refused, too."""
+"""What any call may answer: a GET with a body over the limit is refused, too, and every process stops some day."""
 
 RETRY_AFTER = {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 0}}
 _ALLOW = {"description": "The methods this address has.", "required": True, "schema": {"type": "string"}}

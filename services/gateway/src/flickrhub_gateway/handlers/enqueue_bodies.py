@@ -21,6 +21,7 @@ from flickrhub_common.signing import standard_key
 from flickrhub_gateway.handlers.forms import (
     CALLED_URL,
     MAX_NAME,
+    MAX_PARAMS,
     METHOD,
     PARAM_NAME,
     PARAM_VALUE,
@@ -98,6 +99,14 @@ class EnqueueBody(Body):
             standard_key(value.get_secret_value())
         return value
 
+    @field_validator("params", mode="before", check_fields=False)
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        """Each wrong one takes time, so they are counted first."""
+        if isinstance(value, dict) and len(value) > MAX_PARAMS:
+            raise ValueError(f"must have at most {MAX_PARAMS} names")
+        return value
+
     @field_validator("meta")
     @classmethod
     def _small(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -139,10 +148,17 @@ class RestBody(EnqueueBody):
     )
     params: Annotated[
         dict[ParamName, ParamValue],
-        WithJsonSchema({"type": "object", "propertyNames": PARAM_NAME, "additionalProperties": PARAM_VALUE}),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "maxProperties": MAX_PARAMS,
+                "propertyNames": PARAM_NAME,
+                "additionalProperties": PARAM_VALUE,
+            }
+        ),
     ] = Field(
         default_factory=dict,
-        description="The method's parameters: strings, numbers, booleans (sent as 1 and 0) or lists of these (sent "
+        description=f"The method's parameters, at most {MAX_PARAMS}: strings, numbers, booleans (sent as 1 and 0) or lists of these (sent "
         "comma-separated). `method`, `format`, `nojsoncallback`, `api_key`, `oauth_*`, `api_sig`, `auth_token` and "
         "`jsoncallback` are refused.",
     )

@@ -12,6 +12,7 @@ from flickrhub_gateway.handlers.values import MAX_ID_DIGITS, MAX_TAGS
 Form = dict[str, Any]
 
 MAX_NAME = 128
+MAX_PARAMS = 500
 MAX_SECRET = 512
 REFUSED_NAMES = (
     *("method", "format", "nojsoncallback", "api_key"),

@@ -9,7 +9,7 @@ from flickrhub_common.contracts import queue_of
 from flickrhub_common.json_text import dump
 from flickrhub_common.problems import envelope, json_response, request_id
 from flickrhub_gateway.handlers import openapi as docs
-from flickrhub_gateway.handlers.bodies import checked, json_body
+from flickrhub_gateway.handlers.bodies import checked, json_body, query_of
 from flickrhub_gateway.handlers.docs_page import docs_page
 from flickrhub_gateway.handlers.enqueue_bodies import body_for
 from flickrhub_gateway.handlers.requests import CallbackQuery, CompleteBody, StartBody, StatusBody
@@ -55,7 +55,7 @@ async def complete(request: Request) -> Response:
 @router.get(CALLBACK_PATH, **docs.CALLBACK)
 async def callback(request: Request) -> Response:
     """Where Flickr sends the account's owner back to when `OAUTH_MODE=callback`; ends connecting the account."""
-    user_id = await _complete(request, checked(CallbackQuery, dict(request.query_params)))
+    user_id = await _complete(request, checked(CallbackQuery, query_of(request, only=CallbackQuery.model_fields)))
     return envelope(request, {"status": "ok", "user_id": user_id}, twice=True)
 
 

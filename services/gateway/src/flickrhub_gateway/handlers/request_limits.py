@@ -21,7 +21,7 @@ _TEXTS = {
     Whose.ADDRESS: "Too many requests from this address.",
     Whose.USER: "Too many requests for this user_id.",
 }
-_STANDING, _COUNTED = "flickrhub.standing", "flickrhub.counted"
+_STANDING, _COUNTED, _USERS = "flickrhub.standing", "flickrhub.counted", "flickrhub.users"
 
 
 class RequestLimits:
@@ -86,10 +86,14 @@ def _say(message: Message, standing: Standing | None) -> None:
 
 
 async def admit(request: Request, user_id: object = None) -> None:
-    """Count a request, for its address unless that was done, and for its user if it names one. Raises RateLimited."""
+    """Count a request, for its address and for the user it names, each unless that was done. Raises RateLimited."""
     address = None if _COUNTED in request.scope else _address(request)
     request.scope[_COUNTED] = True
     user = user_id.lower() if isinstance(user_id, str) and is_uuid(user_id) else None
+    users: set[str | None] = request.scope.setdefault(_USERS, set())
+    if user in users:  # a form may name it again
+        return
+    users.add(user)
     _note(request, await _use(request).admit_request(address=address, user_id=user))
 
 

@@ -106,8 +106,10 @@ def tags_text(value: Any) -> str | None:
 
 
 def _split(text: str) -> list[str]:
-    tags, at, end = [], 0, len(text.rstrip())
-    while at < end:
+    """The tags of a text, or so many of them that there are too many."""
+    tags: list[str] = []
+    at, end = 0, len(text.rstrip())
+    while at < end and len(tags) <= MAX_TAGS:
         found = _TAG.match(text, at)
         if found is None:
             raise ValueError("double quotes must stand around whole tags")
