@@ -349,8 +349,8 @@ async def test_silent_connections_shut_out_nobody_who_speaks() -> None:
             writer.write(HEAD)
             await asyncio.sleep(0.2)
             async with hub.connection() as one, hub.connection() as other:
-                for (reader, writer), gone in ((one, silent), (other, half)):
-                    writer.write(GET)
+                for (reader, speaks), gone in ((one, silent), (other, half)):
+                    speaks.write(GET)
                     assert (await asyncio.wait_for(reader.readuntil(b'"error":null}'), 20)).startswith(b"HTTP/1.1 200 ")
                     assert await asyncio.wait_for(gone.read(), 20) == b""
                 asks.write(GET)

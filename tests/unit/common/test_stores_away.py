@@ -112,7 +112,7 @@ def test_what_is_no_outage_of_mongo_passes_as_it_is(error: Exception) -> None:
 )
 def test_a_redis_that_can_do_nothing_for_the_moment_is_away(answer: str) -> None:
     with pytest.raises(Unavailable), redis_errors():
-        raise BaseParser.parse_error(answer)
+        raise BaseParser.parse_error(answer)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_redis_that_can_do_nothing_for_the_moment_is_away(answer: str) -> None
 )
 def test_a_mistake_of_ours_is_no_outage_of_redis(answer: str) -> None:
     with pytest.raises(ResponseError), redis_errors():
-        raise BaseParser.parse_error(answer)
+        raise BaseParser.parse_error(answer)  # type: ignore[no-untyped-call]
 
 
 async def test_an_operation_that_is_cancelled_while_it_waits_for_a_server_locks_nobody_out() -> None:

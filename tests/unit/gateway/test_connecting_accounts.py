@@ -37,7 +37,7 @@ async def test_the_callback_takes_the_query_and_answers_its_fields_twice(
 
 
 async def test_a_callback_that_names_two_tokens_is_refused(http: httpx2.AsyncClient, around: Surroundings) -> None:
-    query = [*COMPLETE.items(), ("somebody", "1"), ("somebody", "2"), ("oauth_token", "t-2")]
+    query = {**COMPLETE, "somebody": ["1", "2"], "oauth_token": ["t-1", "t-2"]}
     reply = await http.get("/api/v1/auth/callback", params=query)
     assert (reply.status_code, reply.json()["error"]["details"]) == (400, ["oauth_token: is given twice"])
     assert around.auth.walks == []

@@ -28,9 +28,9 @@ class ConnectionLimits:
     """What one client may do to the server.
 
     With ``connections`` open, a newer one takes the place of one that never asked for anything in ``silent_seconds``,
-    or of an idle one. ``waiting`` is how many requests may wait for the reply to an earlier one. ``own_pace`` are the paths whose bodies
-    have a deadline of their own, until they are answered. A client must take ``least_taken`` bytes of its replies in
-    ``unread_seconds``. ``linger_seconds`` is how long a refused client may go on sending before it is
+    or of an idle one. ``waiting`` is how many requests may wait for the reply to an earlier one. ``own_pace`` are the
+    paths whose bodies have a deadline of their own, until they are answered. A client must take ``least_taken`` bytes
+    of its replies in ``unread_seconds``. ``linger_seconds`` is how long a refused client may go on sending before it is
     cut off, ``stop_seconds`` how long one that is in the middle of a body has when the service stops.
     """
 

@@ -29,7 +29,8 @@ async def _wait_here(awaitable: Awaitable[T], timeout: float | None) -> T:  # no
 
 _GOING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436, 14031})
 """What a server answers that is shutting down, stepping down or losing its network: those of the driver specifications'
-retryable writes, and 14031, whose disk is full. With some, a write concern's 91 among them, it comes as a plain failure of the operation."""
+retryable writes, and 14031, whose disk is full. With some, a write concern's 91 among them, it comes as a plain failure
+of the operation."""
 
 
 if sys.version_info < (3, 12):

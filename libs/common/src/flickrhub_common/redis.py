@@ -18,15 +18,14 @@ from redis.maint_notifications import MaintNotificationsConfig
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import RedisSettings
 
-
 _AWAY = frozenset(
     {"BUSY", "CLUSTERDOWN", "EXECABORT", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
 )
-"""What a server answers that can't take part for the moment: its disk or memory is full, it has become a replica, or has
-lost its own. A transaction is aborted for nothing else: its commands are right."""
+"""What a server answers that can't take part for the moment: its disk or memory is full, it has become a replica, or
+has lost its own. A transaction is aborted for nothing else: its commands are right."""
 
 _AWAY_WITHIN = re.compile(rf"\b(?:{'|'.join(sorted(_AWAY))}) ")
-"""Where the driver doesn't tell the code: it knows some only, and a script or a pipeline repeats them inside its text."""
+"""Where the driver doesn't tell the code: it knows some only, and a script or a pipeline repeats them in its text."""
 
 
 def make_redis(settings: RedisSettings, *, max_connections: int = 64) -> Redis:

@@ -50,8 +50,8 @@ async def json_body(request: Request) -> dict[str, Any]:
 
 
 def query_of(request: Request, *, only: Container[str] | None = None) -> dict[str, str]:
-    """What stands in the URL's query, or of it what has one of these names. Raises InvalidRequest for too much of it, and
-    for a name with two different values.
+    """What stands in the URL's query, or of it what has one of these names. Raises InvalidRequest for too much of it,
+    and for a name with two different values.
     """
     given = [pair for pair in request.query_params.multi_items() if only is None or pair[0] in only]
     if len(given) > MAX_QUERY:

@@ -158,9 +158,9 @@ class RestBody(EnqueueBody):
         ),
     ] = Field(
         default_factory=dict,
-        description=f"The method's parameters, at most {MAX_PARAMS}: strings, numbers, booleans (sent as 1 and 0) or lists of these (sent "
-        "comma-separated). `method`, `format`, `nojsoncallback`, `api_key`, `oauth_*`, `api_sig`, `auth_token` and "
-        "`jsoncallback` are refused.",
+        description=f"The method's parameters, at most {MAX_PARAMS}: strings, numbers, booleans (sent as 1 and 0) or "
+        "lists of these (sent comma-separated). `method`, `format`, `nojsoncallback`, `api_key`, `oauth_*`, `api_sig`, "
+        "`auth_token` and `jsoncallback` are refused.",
     )
 
     def job(self) -> NewJob:
