@@ -139,6 +139,20 @@ async def test_an_attempt_given_up_is_superseded_by_the_next_which_isn_t_in_doub
     assert await claims.take(job) == Superseded(the_next(retry), 5.0)
 
 
+async def test_deaths_are_counted_for_an_attempt_and_forgotten_by_the_next(claims: RedisClaims, redis: Redis) -> None:
+    first = a_job(progress=UploadProgress(step="send", sequence=1))
+    look = a_job(first.job_id, progress=UploadProgress(step="look", sequence=2))
+    second = a_job(first.job_id, attempt=2, progress=UploadProgress(step="send", sequence=3))
+    found = []
+    for job, following in ((first, look), (look, second), (second, None)):
+        found.append((await taken(claims, job)).deaths)
+        await redis.hset(f"claim:{job.job_id}", "until", "0")
+        found.append((await taken(claims, job)).deaths)
+        if following is not None:
+            assert await claims.give_up_attempt(job, following, due=0.0)
+    assert found == [0, 1, 1, 2, 0, 1]
+
+
 async def test_an_old_copy_has_nothing_to_do_when_the_next_attempt_s_executor_died(claims: RedisClaims) -> None:
     job = a_job()
     await claims.take(job)
@@ -187,6 +201,20 @@ async def test_an_outcome_whose_teller_died_is_told_by_exactly_one_other(claims:
     verdicts = await asyncio.gather(*(claims.take(job) for _ in range(10)))
     assert verdicts.count(Concluded(outcome)) == 1
     assert sum(isinstance(verdict, Held) for verdict in verdicts) == 9
+
+
+async def test_an_outcome_that_was_told_in_vain_five_times_holds_nobody_any_more(
+    claims: RedisClaims, redis: Redis
+) -> None:
+    job, outcome = a_job(), a_completion()
+    await claims.conclude(job, outcome)
+    for _ in range(5):
+        await redis.hset(f"claim:{job.job_id}", "until", "0")
+        assert await claims.take(job) == Concluded(outcome)
+        assert isinstance(await claims.take(job), Held)
+    await redis.hset(f"claim:{job.job_id}", "until", "0")
+    for _ in range(3):
+        assert await claims.take(job) == Concluded(outcome)
 
 
 async def test_that_a_job_was_buried_is_remembered_for_whoever_goes_on_telling(claims: RedisClaims) -> None:
@@ -366,3 +394,26 @@ async def test_the_doubt_of_a_failure_is_kept_with_it(claims: RedisClaims) -> No
     await asyncio.sleep(TELLING + 0.02)
     found = [await claims.take(job) for job in (calm, doubtful, cut_short)]
     assert [each.doubtful for each in found if isinstance(each, Concluded)] == [False, True, True]
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+async def test_a_job_given_up_between_attempts_has_the_doubt_of_the_one_before(
+    claims: RedisClaims, doubtful: bool
+) -> None:
+    job = a_job()
+    await taken(claims, job)
+    await claims.give_up_attempt(job, the_next(job, doubtful=doubtful), due=1.0)
+    outcome = a_failure(job.job_id)
+    assert await claims.conclude(job, outcome, interrupts=True) == Concluded(outcome, doubtful=doubtful)
+
+
+async def test_an_outcome_that_nobody_told_is_told_before_a_replay_begins(claims: RedisClaims, redis: Redis) -> None:
+    job = a_job()
+    outcome = a_failure(job.job_id)
+    await claims.conclude(job, outcome)
+    assert isinstance(await claims.take(replayed(job)), Held)
+    assert isinstance(await claims.conclude(replayed(job), outcome), Held)
+    await redis.hset(f"claim:{job.job_id}", "until", "0")
+    assert await claims.take(replayed(job)) == Concluded(outcome, buried=True)
+    await claims.mark_reported(job.job_id)
+    assert not (await taken(claims, replayed(job))).doubtful

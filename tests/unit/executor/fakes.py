@@ -1,7 +1,7 @@
 """Fakes of the executor's ports, and an executor made of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -32,6 +32,7 @@ from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 LEASE = 25.0
 TELLING = 15.0
+MOST_TELLINGS = 5
 SECRETS = ("the-api-key", "the-api-secret", "the-oauth-token", "the-token-secret")
 MIDDLE = 0.5
 """The chance that gives a wait without jitter."""
@@ -130,17 +131,20 @@ class _Entry:
     doubtful: bool = False
     replay: int = 0
     completed: bool = False
+    deaths: int = 0
+    tellings: int = 0
 
 
 class FakeClaims:
     """The rules of `RedisClaims`, by a fake clock."""
 
-    def __init__(self, clock: FakeClock, *, lease: float = LEASE) -> None:
+    def __init__(self, clock: FakeClock, *, lease: float = LEASE, telling: float = TELLING) -> None:
         self.entries: dict[str, _Entry] = {}
         self.away = False
         self.asked_to_renew = asyncio.Event()
         self._clock = clock
         self._lease = lease
+        self._telling = telling
         self._owners = count(1)
 
     async def take(self, job: JobRequested) -> Claim:
@@ -148,8 +152,8 @@ class FakeClaims:
         if self._nothing_left(entry, job):
             return Concluded(None)
         running, newer = entry.state == "running", job.replay > entry.replay
-        if entry.state in {"ended", "reported"} and not newer:
-            return self._ended(entry)
+        if entry.state == "ended" or (entry.state == "reported" and not newer):
+            return self._ended(entry, newer=newer)
         if running and entry.until > self._now():
             return Held(entry.until - self._now())
         if running and entry.sequence > job.sequence and not newer:
@@ -158,9 +162,10 @@ class FakeClaims:
             return Superseded(entry.retry, entry.due)
         owner = f"owner-{next(self._owners)}"
         until = self._now() + self._lease
-        self.entries[job.job_id] = _Entry("running", job.sequence, owner, until, replay=job.replay)
-        unfinished = newer and entry.retry is not None and entry.retry.doubtful
-        return Taken(doubtful=running or unfinished, owner=owner)
+        deaths = 0 if newer else entry.deaths + running
+        self.entries[job.job_id] = _Entry("running", job.sequence, owner, until, replay=job.replay, deaths=deaths)
+        unfinished = newer and entry.state == "retry" and entry.doubtful
+        return Taken(doubtful=running or unfinished, owner=owner, deaths=deaths)
 
     async def renew(self, job: JobRequested, *, owner: str) -> bool:
         self.asked_to_renew.set()
@@ -174,12 +179,14 @@ class FakeClaims:
         entry = self._entry(job.job_id)
         if self._nothing_left(entry, job):
             return Concluded(None)
-        if entry.state in {"ended", "reported"} and entry.replay == job.replay:
-            return self._ended(entry)
-        doubtful = job.doubtful or (interrupts and entry.state == "running")
+        newer = job.replay > entry.replay
+        if entry.state == "ended" or (entry.state == "reported" and not newer):
+            return self._ended(entry, newer=newer)
+        unfinished = entry.state == "retry" and entry.doubtful
+        doubtful = job.doubtful or unfinished or (interrupts and entry.state == "running")
         self.entries[job.job_id] = _Entry(
             "ended",
-            until=self._now() + TELLING,
+            until=self._now() + self._telling,
             outcome=outcome,
             doubtful=doubtful,
             replay=job.replay,
@@ -193,7 +200,15 @@ class FakeClaims:
         over = entry.state in {"ended", "reported"} or entry.sequence > job.sequence
         if self._nothing_left(entry, job) or (same and over):
             return False
-        self.entries[job.job_id] = _Entry("retry", job.sequence, retry=retry, due=due, replay=job.replay)
+        self.entries[job.job_id] = _Entry(
+            "retry",
+            job.sequence,
+            retry=retry,
+            due=due,
+            replay=job.replay,
+            doubtful=retry.doubtful,
+            deaths=entry.deaths if same and retry.attempt == job.attempt else 0,
+        )
         return True
 
     async def mark_buried(self, job_id: str, *, replay: int = 0) -> None:
@@ -217,13 +232,15 @@ class FakeClaims:
             raise Unavailable("redis")
         return self.entries.get(job_id, _Entry("none"))
 
-    def _ended(self, entry: _Entry) -> Concluded | Held:
+    def _ended(self, entry: _Entry, *, newer: bool) -> Concluded | Held:
         if entry.state == "reported":
             return Concluded(None)
         if entry.until > self._now():
             return Held(entry.until - self._now())
-        entry.until = self._now() + TELLING
-        return Concluded(entry.outcome, buried=entry.buried, doubtful=entry.doubtful)
+        entry.tellings += 1
+        if entry.tellings <= MOST_TELLINGS:
+            entry.until = self._now() + self._telling
+        return Concluded(entry.outcome, buried=entry.buried or newer, doubtful=entry.doubtful)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
@@ -245,6 +262,9 @@ class Executor:
 
     def __post_init__(self) -> None:
         self.claims = FakeClaims(self.clock)
+        self._assemble()
+
+    def _assemble(self) -> None:
         self.report = ReportOutcome(messages=self.messaging, claims=self.claims, tokens=self.tokens, clock=self.clock)
         self.run = ExecuteJob(
             messages=self.messaging,
@@ -257,8 +277,28 @@ class Executor:
             rules=RetryRules(self.attempts, Backoff(first=1.0)),
             clock=self.clock,
             pause=self._pause,
+            monotonic=lambda: self.clock.now().timestamp(),
             chance=lambda: MIDDLE,
         )
+
+    def share(self, other: "Executor") -> None:
+        """Have the claims and the clock of another one, whose job it may then meet."""
+        self.clock, self.claims = other.clock, other.claims
+        self._assemble()
+
+    def sleeps_after_taking(self, seconds: float, *, then: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Have it stop for so long just when it has a claim, and something happen before it goes on."""
+        take = self.claims.take
+
+        async def sleepy_take(job: JobRequested) -> Claim:
+            self.claims.take = take  # type: ignore[method-assign]
+            claim = await take(job)
+            self.clock.advance(seconds)
+            if then is not None:
+                await then()
+            return claim
+
+        self.claims.take = sleepy_take  # type: ignore[method-assign]
 
     async def run_to_the_end(self, job: JobRequested) -> None:
         """Hand it the job, and whatever it sends to itself for later, when it is due."""

@@ -549,7 +549,7 @@ async def test_after_a_death_that_stored_nothing_the_photo_is_sent_again_in_the_
     assert executor.completed().attempts_made == 1
 
 
-async def test_any_number_of_deaths_uses_up_no_attempt() -> None:
+async def test_a_few_deaths_use_up_no_attempt() -> None:
     executor = UploadExecutor(attempts=2)
     job = executor.job()
     for _ in range(4):

@@ -7,7 +7,7 @@ from flickrhub_executor.errors import PermanentFailure, TransientFailure
 from flickrhub_executor.models import Concluded, Held, Taken
 from flickrhub_executor.usecases.give_up_job import GiveUpJob
 from flickrhub_executor.usecases.report_outcome import failed
-from tests.unit.executor.fakes import Executor, a_job, says
+from tests.unit.executor.fakes import TELLING, Executor, a_job, says
 
 CREATE = "flickr.photosets.create"
 WRITE = "flickr.photos.addTags"
@@ -124,3 +124,31 @@ async def test_the_marks_of_an_older_run_leave_a_newer_one_alone() -> None:
     assert executor.claims.state(a_job()) == "running"
     outcome = failed(a_job(), PermanentFailure("No.", code="X"), 3, executor.clock.now())
     assert await executor.claims.conclude(a_job(), outcome) == Concluded(None)
+
+
+@pytest.mark.parametrize("crashes", [False, True], ids=["taken", "given up"])
+async def test_an_older_run_s_failure_that_nobody_told_is_told_before_the_replay_begins(crashes: bool) -> None:
+    executor = Executor()
+    outcome = failed(a_job(), PermanentFailure("No.", code="X"), 3, executor.clock.now())
+    await executor.claims.conclude(a_job(), outcome)  # buried, and replayed from there; then its teller died
+    again = GiveUpJob(report=executor.report, max_attempts=3, clock=executor.clock) if crashes else executor.run
+    await again(a_job(replay=1))
+    assert [sent.how for sent in executor.messaging.sent] == ["later"]
+    executor.clock.advance(TELLING + 1)
+    await again(a_job(replay=1))
+    assert executor.events() == [outcome]
+    assert executor.messaging.all("dead") == []
+    (_, sent) = executor.messaging.all("later")
+    assert sent.message == a_job(replay=1)
+    await executor.run_to_the_end(a_job(replay=1))
+    assert runs(executor) == [0, 1]
+
+
+@pytest.mark.parametrize("doubtful", [False, True])
+async def test_a_job_given_up_between_two_attempts_has_the_doubt_of_the_first(doubtful: bool) -> None:
+    executor = Executor()
+    await executor.claims.take(a_job(WRITE))
+    await executor.claims.give_up_attempt(a_job(WRITE), a_job(WRITE, attempt=2, doubtful=doubtful), due=0.0)
+    await GiveUpJob(report=executor.report, max_attempts=3, clock=executor.clock)(a_job(WRITE))
+    (letter,) = executor.messaging.all("dead")
+    assert letter.message == a_job(WRITE, doubtful=doubtful)

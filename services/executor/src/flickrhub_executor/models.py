@@ -99,11 +99,13 @@ class WaitForTurn:
 class Taken:
     """The claim is ours. ``doubtful``: an executor that died may have made this call already.
 
-    ``owner`` names this taking, for whoever has to renew it.
+    ``owner`` names this taking, for whoever has to renew it. ``deaths``: how often this attempt was taken over from an
+    executor that died or crashed.
     """
 
     doubtful: bool
     owner: str = ""
+    deaths: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class Held:
 class Concluded:
     """The job has its outcome, and telling it is ours; None when every reader has been told.
 
-    ``buried``: it lies among the dead letters already. ``doubtful``: Flickr may have done what failed here.
+    ``buried``: it lies among the dead letters already. ``doubtful``: Flickr may have done what failed here. To a
+    replay's message the outcome may be that of the run before it, not told so far.
     """
 
     outcome: Outcome | None

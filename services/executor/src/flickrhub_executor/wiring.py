@@ -34,7 +34,7 @@ from flickrhub_executor.adapters.redis_limits import RedisLimits
 from flickrhub_executor.handlers.queue import subscribe
 from flickrhub_executor.settings import ExecutorSettings
 from flickrhub_executor.usecases.attempts import RetryRules
-from flickrhub_executor.usecases.execute_job import ExecuteJob
+from flickrhub_executor.usecases.execute_job import LEASE_MARGIN_SECONDS, ExecuteJob
 from flickrhub_executor.usecases.execute_upload import ExecuteUpload
 from flickrhub_executor.usecases.forget_token import ForgetToken
 from flickrhub_executor.usecases.give_up_job import GiveUpJob
@@ -42,7 +42,6 @@ from flickrhub_executor.usecases.hold_claim import LEASE_SECONDS
 from flickrhub_executor.usecases.next_step import UploadRules
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
-LEASE_MARGIN_SECONDS = 10.0
 TELLING_SECONDS = 15.0
 """More than two messages' confirms and Redis's time limits together."""
 AUTH_SECONDS = 2.5

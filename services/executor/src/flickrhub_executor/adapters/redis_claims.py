@@ -5,8 +5,11 @@ one), ``ended`` (``body`` is the outcome's event, being told by somebody until `
 reader has been told, so only a few words are kept). ``sequence`` is the number of the message it speaks of.
 
 ``replay`` is the run it speaks of: 0, or the number of the replay from the dead letters. A replay begins afresh where
-the run before it failed; messages of an earlier run find that there is nothing left to do. A job that ``completed`` is
-never run again, whatever is replayed.
+the run before it failed, once that failure has been told; messages of an earlier run find that there is nothing left
+to do. A job that ``completed`` is never run again, whatever is replayed.
+
+``deaths`` counts how often the claim of an attempt was taken over, its executor having died or crashed. No message can
+count them: whoever finds the job held sends a new copy of the message, and the broker's count begins again.
 """
 
 import uuid
@@ -28,8 +31,8 @@ local now = time[1] + time[2] / 1000000
 local function exact(number) return string.format('%.6f', number) end
 local claim = redis.call('HMGET', KEYS[1], 'state', 'sequence', 'until', 'body', 'due', 'owner', 'buried', 'doubtful')
 local state, sequence, left = claim[1], tonumber(claim[2] or '0'), tonumber(claim[3] or '0') - now
-local runs = redis.call('HMGET', KEYS[1], 'replay', 'completed')
-local run, mine = tonumber(runs[1] or '0'), tonumber(ARGV[1])
+local runs = redis.call('HMGET', KEYS[1], 'replay', 'completed', 'deaths')
+local run, mine, deaths = tonumber(runs[1] or '0'), tonumber(ARGV[1]), tonumber(runs[3] or '0')
 local nothing_left = mine < run or (mine > run and runs[2])
 local function begin(word, kept)
   redis.call('DEL', KEYS[1])
@@ -39,8 +42,10 @@ end
 local function ended(telling)
   if state == 'reported' then return {'concluded', '', '', ''} end
   if left > 0 then return {'held', tostring(left)} end
-  redis.call('HSET', KEYS[1], 'until', exact(now + telling))
-  return {'concluded', claim[4], claim[7] or '', claim[8] or ''}
+  if redis.call('HINCRBY', KEYS[1], 'tellings', 1) <= 5 then  -- else its copies crash until the edge buries one
+    redis.call('HSET', KEYS[1], 'until', exact(now + telling))
+  end
+  return {'concluded', claim[4], (mine > run and '1') or claim[7] or '', claim[8] or ''}
 end
 """
 
@@ -51,17 +56,20 @@ local number, lease, kept, owner = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 if nothing_left then return {'concluded', '', '', ''} end
 local died = state == 'running' and claim[6] ~= owner
 if died and left > 0 then return {'held', tostring(left)} end
-local unfinished = ''
+if state == 'ended' then return ended(ARGV[5]) end
+local doubtful = died
 if mine > run then
-  if state == 'retry' then unfinished = claim[4] end
+  deaths = 0
+  if state == 'retry' then doubtful = claim[8] == '1' end
 else
-  if state == 'reported' or state == 'ended' then return ended(ARGV[5]) end
+  if state == 'reported' then return ended(ARGV[5]) end
+  if died then deaths = deaths + 1 end
   if died and sequence > number then return {'superseded', '', '0'} end
   if state == 'retry' and number <= sequence then return {'superseded', claim[4], claim[5]} end
 end
 begin('running', kept)
-redis.call('HSET', KEYS[1], 'sequence', number, 'until', exact(now + lease), 'owner', owner)
-return {'taken', died and '1' or '0', unfinished}
+redis.call('HSET', KEYS[1], 'sequence', number, 'until', exact(now + lease), 'owner', owner, 'deaths', deaths)
+return {'taken', doubtful and '1' or '0', tostring(deaths)}
 """
 )
 
@@ -70,8 +78,9 @@ _CONCLUDE = (
     + """
 local body, completed, doubtful, interrupts = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 if nothing_left then return {'concluded', '', '', ''} end
-if mine == run and (state == 'reported' or state == 'ended') then return ended(ARGV[3]) end
+if state == 'ended' or (mine == run and state == 'reported') then return ended(ARGV[3]) end
 if interrupts == '1' and state == 'running' then doubtful = '1' end
+if state == 'retry' and claim[8] == '1' then doubtful = '1' end
 begin('ended', ARGV[2])
 redis.call('HSET', KEYS[1], 'body', body, 'until', exact(now + ARGV[3]), 'doubtful', doubtful)
 if completed == '1' then redis.call('HSET', KEYS[1], 'completed', '1') end
@@ -94,7 +103,8 @@ _GIVE_UP = (
 if nothing_left then return 0 end
 if mine == run and (state == 'reported' or state == 'ended' or sequence > tonumber(ARGV[2])) then return 0 end
 begin('retry', ARGV[5])
-redis.call('HSET', KEYS[1], 'sequence', ARGV[2], 'body', ARGV[3], 'due', ARGV[4])
+redis.call('HSET', KEYS[1], 'sequence', ARGV[2], 'body', ARGV[3], 'due', ARGV[4], 'doubtful', ARGV[6])
+if mine == run and ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'deaths', deaths) end
 return 1
 """
 )
@@ -144,9 +154,8 @@ class RedisClaims:
             )
         word, rest = found[0], found[1:]
         if word == b"taken":
-            died, unfinished = rest
-            doubtful = bool(unfinished) and JobRequested.model_validate_json(unfinished).doubtful
-            return Taken(doubtful=died == b"1" or doubtful, owner=owner)
+            doubtful, deaths = rest
+            return Taken(doubtful=doubtful == b"1", owner=owner, deaths=int(deaths))
         if word == b"superseded":
             retry = JobRequested.model_validate_json(rest[0]) if rest[0] else None
             return Superseded(retry, float(rest[1]))
@@ -178,10 +187,11 @@ class RedisClaims:
 
         False if the job has gone further without this copy, whose lease ran out.
         """
+        flags = [int(retry.doubtful), int(retry.attempt == job.attempt)]
         with redis_errors():
             kept = await self._give_up(
                 keys=[_key(job.job_id)],
-                args=[job.replay, job.sequence, retry.to_bytes(), repr(due), _kept(job.replay)],
+                args=[job.replay, job.sequence, retry.to_bytes(), repr(due), _kept(job.replay), *flags],
             )
         return bool(kept)
 

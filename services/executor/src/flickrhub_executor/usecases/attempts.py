@@ -12,9 +12,13 @@ from flickrhub_common.retry import Backoff
 from flickrhub_executor.errors import AttemptsExhausted, CallFailed, PermanentFailure
 from flickrhub_executor.models import CachedReply, Concluded, Credentials, Held, Superseded, Taken, WaitForTurn
 from flickrhub_executor.ports import Claims, Limits, Messages, Tokens
+from flickrhub_executor.usecases.give_up_job import GiveUpJob
 from flickrhub_executor.usecases.report_outcome import ReportOutcome, completed, failed, retrying
 
 log = logger(__name__)
+
+MOST_DEATHS = 5
+"""Executors that an attempt may end by dying or crashing; the same as a message's crashes elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Attempts:
         self._limits = limits
         self._claims = claims
         self._report = report
+        self._give_up = GiveUpJob(report=report, max_attempts=rules.max_attempts, clock=clock)
         self._rules = rules
         self._clock = clock
         self._pause = pause
@@ -67,9 +72,15 @@ class Attempts:
         return True
 
     async def take(self, job: JobRequested) -> Taken | None:
-        """The claim, if this copy of the message is the one to act; None if what it needs has been done."""
+        """The claim, if this copy of the message is the one to act; None if what it needs has been done.
+
+        A job at which executors died again and again isn't tried any more: it fails.
+        """
         claim = await self._claims.take(job)
         match claim:
+            case Taken(deaths=deaths) if deaths >= MOST_DEATHS:
+                log.error("job_given_up", deaths=deaths)
+                await self._give_up(job)
             case Taken():
                 return claim
             case Concluded():

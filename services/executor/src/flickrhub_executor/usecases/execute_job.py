@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from flickrhub_common.clock import Clock
@@ -15,10 +16,14 @@ from flickrhub_executor.methods import NOT_REPEATABLE, is_cacheable, is_write
 from flickrhub_executor.models import CachedReply, CacheKey, Credentials, FlickrCall, json_params
 from flickrhub_executor.ports import Cache, Claims, Flickr, Limits, Messages, Tokens
 from flickrhub_executor.usecases.attempts import Attempts, RetryRules, exhausted
+from flickrhub_executor.usecases.hold_claim import Lease
 from flickrhub_executor.usecases.judge_reply import judge
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 log = logger(__name__)
+
+LEASE_MARGIN_SECONDS = 10.0
+"""By how much the lease is longer than a call; so old may a claim be when the call goes out."""
 
 
 class ExecuteJob:
@@ -37,8 +42,11 @@ class ExecuteJob:
         rules: RetryRules,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self._claims = claims
+        self._monotonic = monotonic
         self._flickr = flickr
         self._cache = cache
         self._report = report
@@ -64,9 +72,15 @@ class ExecuteJob:
         try:
             credentials = await self._attempts.lend(job)
         except PermanentFailure as failure:
-            await self._attempts.fail(job, failure)
+            await self._without_token(job, job.method, failure)
             return
         await self._with_token(job, job.method, credentials)
+
+    async def _without_token(self, job: JobRequested, method: str, failure: PermanentFailure) -> None:
+        """End a job whose account isn't connected, unless somebody is at it, who had its token still."""
+        claimed = await self._claim(job, method)
+        if claimed is not None:
+            await self._attempts.fail(claimed[0], failure)
 
     async def _with_token(self, job: JobRequested, method: str, credentials: Credentials) -> None:
         key, cached = await self._find_cached(job, method)
@@ -75,10 +89,11 @@ class ExecuteJob:
         claimed = await self._claim(job, method)
         if claimed is None:
             return
+        job, lease = claimed
         if cached is not None:
-            await self._attempts.complete(claimed, cached, from_cache=True)
+            await self._attempts.complete(job, cached, from_cache=True)
             return
-        await self._attempt(claimed, method, credentials, key)
+        await self._attempt(job, method, credentials, key, lease)
 
     async def _find_cached(self, job: JobRequested, method: str) -> tuple[CacheKey | None, CachedReply | None]:
         if self._cache is None or not is_cacheable(method):
@@ -86,30 +101,48 @@ class ExecuteJob:
         digest = hashlib.sha256(dump([method, sorted(json_params(job.params))]).encode()).hexdigest()
         return await self._cache.find(job.user_id, digest)
 
-    async def _claim(self, job: JobRequested, method: str) -> JobRequested | None:
-        """The job if this copy of the message is the one to make the call; None if what it needs has been done."""
+    async def _claim(self, job: JobRequested, method: str) -> tuple[JobRequested, Lease] | None:
+        """The job and its claim, if this copy of the message is the one to act; None if what it needs has been done."""
+        began = self._monotonic()
         taken = await self._attempts.take(job)
         if taken is None:
             return None
         if taken.doubtful and is_write(method):
-            return await self._after_death(job, method)
-        if job.doubtful and method in NOT_REPEATABLE:  # replayed, though nobody has looked at Flickr
+            job = await self._after_death(job)
+        if job.doubtful and method in NOT_REPEATABLE:  # a death, or replayed though nobody has looked at Flickr
             await self._attempts.fail(job, _unknown(None))
             return None
-        return job
+        lease = Lease(
+            self._claims,
+            job,
+            owner=taken.owner,
+            began=began,
+            seconds=LEASE_MARGIN_SECONDS,
+            monotonic=self._monotonic,
+        )
+        return job, lease
 
-    async def _after_death(self, job: JobRequested, method: str) -> JobRequested | None:
+    async def _after_death(self, job: JobRequested) -> JobRequested:
         """After a death in the middle of a write: its effect may be there, unseen."""
         if self._cache is not None:
             await self._cache.make_stale(job.user_id)
-        job = job.model_copy(update={"doubtful": True})
-        if method in NOT_REPEATABLE:
-            await self._attempts.fail(job, _unknown(None))
-            return None
-        return job
+        return job.model_copy(update={"doubtful": True})
 
-    async def _attempt(self, job: JobRequested, method: str, credentials: Credentials, key: CacheKey | None) -> None:
+    async def _still_ours(self, job: JobRequested, lease: Lease) -> bool:
+        """Whether the call may go out: never by one that slept while another had the job, and told that it ended."""
+        while not lease.holds:
+            log.warning("claim_old")
+            if not await lease.renew():
+                await self._report.look_again(job, seconds=LEASE_MARGIN_SECONDS)
+                return False
+        return True
+
+    async def _attempt(
+        self, job: JobRequested, method: str, credentials: Credentials, key: CacheKey | None, lease: Lease
+    ) -> None:
         call = FlickrCall(method, "POST" if is_write(method) else "GET", json_params(job.params))
+        if not await self._still_ours(job, lease):
+            return
         try:
             reply = await self._flickr.call(call, credentials)
             success = judge(reply, method=method, repeated=job.doubtful)

@@ -21,7 +21,8 @@ class Lease:
     """One taking of a claim, by this process's own clock.
 
     ``began`` is the moment before the claim was asked for, so that the lease is never over in Redis while it holds
-    here. ``ended`` says that the last bytes of a photo were let go: from then on it may be at Flickr.
+    here; it may be taken for shorter than it is (``seconds``). ``ended`` says that the last bytes of a photo were let
+    go: from then on it may be at Flickr.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Lease:
         *,
         owner: str,
         began: float,
+        seconds: float = LEASE_SECONDS,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -39,9 +41,15 @@ class Lease:
         self._owner = owner
         self._pause = pause
         self._monotonic = monotonic
-        self._holds_until = began + LEASE_SECONDS
+        self._seconds = seconds
+        self._holds_until = began + seconds
         self._refused = False
         self.ended = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim is ours for certain."""
+        return not self._refused and self._monotonic() < self._holds_until
 
     async def keep(self) -> None:
         """Renew until cancelled or refused; without Redis it is tried on, for nobody else can take the claim either."""
@@ -56,13 +64,13 @@ class Lease:
         """Hold it for another lease; False if somebody else has it. Raises Unavailable."""
         asked = self._monotonic()
         if not self._refused and await self._claims.renew(self._job, owner=self._owner):
-            self._holds_until = asked + LEASE_SECONDS
+            self._holds_until = asked + self._seconds
         else:
             self._refused = True
         return not self._refused
 
     def before_end(self) -> None:
         """Let the last bytes of a photo go. Raises ClaimLost when another executor has, or may have, the job."""
-        if self._refused or self._monotonic() >= self._holds_until:
+        if not self.holds:
             raise ClaimLost
         self.ended = True

@@ -46,7 +46,10 @@ class ReportOutcome:
             await self.tell(job, claim)
 
     async def tell(self, job: JobRequested, claim: Concluded) -> None:
-        """Tell what isn't told yet of an outcome that is stored. Raises Unavailable."""
+        """Tell what isn't told yet of an outcome that is stored. Raises Unavailable.
+
+        It may be that of an earlier run than this message's, which has to come again then.
+        """
         outcome = claim.outcome
         if outcome is None:
             return
@@ -54,10 +57,12 @@ class ReportOutcome:
             await self._bury(job.model_copy(update={"doubtful": job.doubtful or claim.doubtful}), outcome)
             await self._claims.mark_buried(job.job_id, replay=job.replay)
         await self._messages.send_event(outcome)
-        await self._claims.mark_reported(job.job_id, replay=job.replay)
+        await self._claims.mark_reported(job.job_id, replay=outcome.replay)
         log.info(
             "job_ended", outcome=outcome.name, user_id=job.user_id, method=job.method, attempts=outcome.attempts_made
         )
+        if outcome.replay < job.replay:
+            await self.look_again(job, seconds=0.0)
 
     async def look_again(self, job: JobRequested, *, seconds: float) -> None:
         """Put this copy of the message aside until the one at work has finished or died. Raises Unavailable."""
