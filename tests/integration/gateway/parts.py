@@ -94,6 +94,14 @@ class Gateway(FlickrHub):
         found: list[str] = [] if reply.status_code == httpx2.codes.OK else reply.json()["error"]["details"]
         return found
 
+    async def names_missing(self, *names: str) -> None:
+        """Wait until readiness names just these; its last verdict is good for a moment."""
+
+        async def named() -> bool:
+            return await self.missing() == list(names)
+
+        await eventually(named, within=2, what=f"readiness naming {names}")
+
     async def ready(self) -> bool:
         """Whether nothing is missing."""
         return not await self.missing()

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.server import make_app
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager
@@ -70,6 +71,32 @@ async def test_what_doesnt_answer_is_away_after_two_seconds_and_all_are_asked_at
     reply = await get("/health/ready", mongo=hangs, redis=hangs, auth=there)
     assert time.monotonic() - began < 2.9
     assert reply.json()["error"]["details"] == ["mongo", "redis"]
+
+
+async def test_however_many_ask_there_is_one_look_at_a_time_and_its_verdict_is_good_for_a_moment() -> None:
+    looks, looked = 0, asyncio.Event()
+
+    async def check() -> None:
+        nonlocal looks
+        looks += 1
+        await looked.wait()
+        if looks > 1:
+            raise Unavailable("mongo")
+
+    app = make_app(title="t", description="t", lifespan=nothing)
+    app.include_router(health_router(lambda _: {"mongo": check}, good_for=0.2))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://hub") as client:
+        asking = [asyncio.create_task(client.get("/health/ready")) for _ in range(20)]
+        await eventually(lambda: looks, every=0.01, what="the first look")
+        asking.pop().cancel()  # who goes away takes the look from nobody
+        looked.set()
+        assert {reply.status_code for reply in await asyncio.gather(*asking)} == {200}
+        assert looks == 1
+        assert (await client.get("/health/ready")).status_code == 200
+        assert looks == 1
+        await asyncio.sleep(0.25)
+        assert (await client.get("/health/ready")).status_code == 503
+        assert looks == 2
 
 
 async def test_probes_may_ask_by_head() -> None:

@@ -1,6 +1,7 @@
 """Liveness and readiness, the same in every service."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,12 @@ def _object(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 _UUID, _NULL, _TEXT = {"type": "string", "format": "uuid"}, {"type": "null"}, {"type": "string"}
+_UNAVAILABLE: dict[str, Any] = {
+    "code": {"const": "ERR_UNAVAILABLE"},
+    "message": _TEXT,
+    "details": {"type": "array", "items": _TEXT, "minItems": 1},
+}
+"""Without details where the process itself has no place for the request."""
 _LIVE: dict[int | str, dict[str, Any]] = {
     200: _example("It lives.", _object(status={"const": "ok"}), {"status": "ok"}),
 }
@@ -48,11 +55,7 @@ _READY: dict[int | str, dict[str, Any]] = {
             _object(
                 request_id=_UUID,
                 data=_NULL,
-                error=_object(
-                    code={"const": "ERR_UNAVAILABLE"},
-                    message=_TEXT,
-                    details={"type": "array", "items": _TEXT, "minItems": 1},
-                ),
+                error={"type": "object", "required": ["code", "message"], "properties": _UNAVAILABLE},
             ),
             {
                 "request_id": _ID,
@@ -73,12 +76,33 @@ class NotReady(HubError):
         super().__init__(f"Not there: {', '.join(missing)}.", details=missing, retry_after=2)
 
 
-def health_router(checks: Callable[[Request], Mapping[str, Check]]) -> APIRouter:
+class _Readiness:
+    """Whoever asks, and however often: one look at a time, and its verdict is good for a moment."""
+
+    def __init__(self, good_for: float) -> None:
+        self._good_for = good_for
+        self._look: asyncio.Task[list[str]] | None = None
+        self._good_until = 0.0
+
+    async def missing(self, named: Mapping[str, Check]) -> list[str]:
+        """The names of those that don't pass."""
+        if self._look is None or (self._look.done() and time.monotonic() >= self._good_until):
+            self._look = asyncio.create_task(_missing(named))
+            self._look.add_done_callback(self._ended)
+        return await asyncio.shield(self._look)
+
+    def _ended(self, _: asyncio.Task[list[str]]) -> None:
+        self._good_until = time.monotonic() + self._good_for
+
+
+def health_router(checks: Callable[[Request], Mapping[str, Check]], *, good_for: float = 0) -> APIRouter:
     """``GET /health`` (the process lives) and ``GET /health/ready`` (all checks pass, or 503 naming those that don't).
 
-    ``checks`` is asked on each request for named coroutines that raise when their dependency isn't there.
+    ``checks`` is asked on each request for named coroutines that raise when their dependency isn't there. There is one
+    check at a time, whose verdict goes for all who ask meanwhile, and in the ``good_for`` seconds after it.
     """
     router = APIRouter(tags=["health"])
+    readiness = _Readiness(good_for)
 
     @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="Liveness", responses=_LIVE)
@@ -91,13 +115,17 @@ def health_router(checks: Callable[[Request], Mapping[str, Check]]) -> APIRouter
     async def ready(request: Request) -> Response:
         """Everything the service needs is there, or 503 with the names of what isn't."""
         named = checks(request)
-        verdicts = await asyncio.gather(*(_passes(check) for check in named.values()))
-        missing = [name for name, passed in zip(named, verdicts, strict=True) if not passed]
+        missing = await readiness.missing(named)
         if missing:
             return problem(request, NotReady(missing))
         return envelope(request, {"status": "ready", "checks": dict.fromkeys(named, "ok")})
 
     return router
+
+
+async def _missing(named: Mapping[str, Check]) -> list[str]:
+    verdicts = await asyncio.gather(*(_passes(check) for check in named.values()))
+    return [name for name, passed in zip(named, verdicts, strict=True) if not passed]
 
 
 async def _passes(check: Check) -> bool:

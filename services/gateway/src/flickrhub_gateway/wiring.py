@@ -57,6 +57,8 @@ from flickrhub_gateway.usecases.sweep_uploads import SweepUploads
 
 SERVICE = "gateway"
 INDEX_RETRY_SECONDS = 2.0
+VERDICT_SECONDS = 0.5
+"""How long a verdict of readiness is good for: anybody may ask, and isn't counted."""
 DESCRIPTION = (
     "Turns calls of the Flickr API into durable jobs: connect an account, enqueue a call, read its result or receive "
     "it as a signed callback. Every reply has a `request_id`; a failure has `error` with `code`, `message` and, for "
@@ -110,7 +112,7 @@ def make_gateway_app(
         named: Mapping[str, Check] = request.app.state.checks
         return named
 
-    routers = (http.router, uploads.router, health_router(checks))
+    routers = (http.router, uploads.router, health_router(checks, good_for=VERDICT_SECONDS))
     for router in routers:
         app.include_router(router)
     documenting.describe(app, routers)
