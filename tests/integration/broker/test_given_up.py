@@ -44,6 +44,23 @@ async def test_a_message_that_outlived_its_consumers_again_and_again_is_given_up
     assert (handled.taken, given_up.taken) == ([], [job])
 
 
+async def test_a_message_whose_giving_up_crashes_too_is_buried_by_us_with_the_queue_it_came_from(
+    make: MakeMessaging, rabbit_admin: RabbitAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "MAX_CRASHES", 1)
+    crashing = Inbox(always=ZeroDivisionError())
+    reader = make("reader")
+    reader.subscribe(JOBS, (JobRequested,), crashing.take, concurrency=4, on_given_up=crashing.take)
+    await reader.start()
+    job = a_job()
+    await reader.send_job(job)
+    (letter,) = await eventually(lambda: rabbit_admin.peek(FLICKR_DLQ), what="a dead letter")
+    assert (letter.body, letter.headers["queue"]) == (job.to_bytes(), JOBS)
+    assert letter.headers["reason"] == "its handler crashed, and so did settling it: ZeroDivisionError"
+    await reader.stop()
+    assert await rabbit_admin.depth(JOBS) == 0
+
+
 async def test_an_unreadable_message_is_just_buried(make: MakeMessaging, rabbit_admin: RabbitAdmin) -> None:
     given_up = Inbox()
     reader = make("reader")

@@ -19,10 +19,12 @@ from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import RabbitSettings, RedisSettings
 from flickrhub_common.topology import (
     CALLBACK_DLQ,
+    DELIVERY_LIMIT,
     FLICKR_DLQ,
     GATEWAY_JOB_EVENTS,
     NOTIFIER_CALLBACKS_DUE,
     NOTIFIER_JOB_EVENTS,
+    delay_queue,
 )
 from flickrhub_executor.adapters.redis_claims import RedisClaims
 from flickrhub_executor.models import Concluded, Taken
@@ -130,6 +132,21 @@ async def test_callbacks_and_events_go_where_they_belong(
     (back,) = await rabbit_admin.take(NOTIFIER_JOB_EVENTS)
     assert (back.body, back.type, back.headers["replays"]) == (event.to_bytes(), "job.completed", 1)
     assert "x-crashes" not in back.headers
+
+
+async def test_a_job_that_rabbitmq_buried_itself_goes_back_to_its_queue_though_it_had_waited_in_the_ladder(
+    others: Messaging, rabbit_admin: RabbitAdmin, rabbit_settings: RabbitSettings
+) -> None:
+    job = a_job(attempt=2)
+    await others.send_later(job, queue=JOBS, seconds=0.5)
+    await eventually(lambda: rabbit_admin.depth(JOBS), what="the job at the end of the ladder")
+    for _ in range(DELIVERY_LIMIT + 1):
+        await rabbit_admin.peek(JOBS)
+    (letter,) = await eventually(lambda: rabbit_admin.peek(FLICKR_DLQ), what="a dead letter")
+    assert letter.headers["x-first-death-queue"] == delay_queue(1)
+    code, _, said = await run_tool(rabbit_settings, "replay", FLICKR_DLQ, "--all")
+    assert (code, said) == (0, "1 replayed.\n")
+    assert [each.body for each in await rabbit_admin.take(JOBS)] == [job.to_bytes()]
 
 
 async def test_purging_needs_a_yes_and_takes_only_what_is_selected(

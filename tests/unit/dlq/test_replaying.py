@@ -1,6 +1,7 @@
 """What the replay of each kind of letter is."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from flickrhub_common.topology import EVENTS_EXCHANGE, JOBS_EXCHANGE, NOTIFIER_C
 from flickrhub_dlq.letters import Letter
 from flickrhub_dlq.replaying import Post, Refusal, Replay, plan_replay
 from tests.unit.dlq.letters import JOB_ID, NOW, a_due, a_job, an_end, unhandled
+
+EARLIER = NOW - timedelta(seconds=1)
 
 
 def posts(letter: Letter, *, even_if_unknown: bool = False) -> tuple[Post, ...]:
@@ -112,10 +115,22 @@ def test_its_replays_are_counted() -> None:
     assert posts(letter)[0].headers["replays"] == 4
 
 
-def test_a_job_that_rabbitmq_buried_itself_goes_back_as_the_run_that_it_is() -> None:
+def buried_by_rabbitmq(*, waited: bool) -> dict[str, Any]:
+    """The headers that RabbitMQ 3.10 was seen to leave, also of a message that had come through the delay ladder."""
+    death = {"count": 1, "exchange": "flickr.jobs", "queue": "flickr_rest", "reason": "delivery_limit", "time": NOW}
+    wait = {"count": 1, "exchange": "flickr.delay", "queue": "flickr.delay.01", "reason": "expired", "time": EARLIER}
+    first = wait if waited else death
+    return {
+        "x-death": [death, wait] if waited else [death],
+        **{f"x-first-death-{name}": first[name] for name in ("exchange", "queue", "reason")},
+        "x-delivery-count": 0,
+    }
+
+
+@pytest.mark.parametrize("waited", [False, True])
+def test_a_job_that_rabbitmq_buried_itself_goes_back_as_the_run_that_it_is(waited: bool) -> None:
     job = a_job(attempt=2, doubtful=True)
-    headers = {"x-first-death-queue": "flickr_rest", "x-death": [{"reason": "delivery_limit", "time": NOW}]}
-    letter = Letter(1, "flickr_dlq", "job.requested", job.to_bytes(), headers)
+    letter = Letter(1, "flickr_dlq", "job.requested", job.to_bytes(), buried_by_rabbitmq(waited=waited))
     (post,) = posts(letter)
     assert (post.key, JobRequested.model_validate_json(post.body)) == ("flickr_rest", job)
     assert (letter.reason, letter.buried_at) == ("dead-lettered by RabbitMQ: delivery_limit", NOW)

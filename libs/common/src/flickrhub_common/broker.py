@@ -10,7 +10,6 @@ FastStream's unsafe defaults are overridden here, once, each with a test in ``te
 """
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -24,7 +23,7 @@ from opentelemetry.trace import TracerProvider
 
 from flickrhub_common.consuming import Edge, InFlight, check_deliveries, decode, is_ours, trace_of
 from flickrhub_common.contracts import JobRequested, Message
-from flickrhub_common.errors import HubError
+from flickrhub_common.errors import HubError, Unavailable
 from flickrhub_common.link import BROKER_ERRORS, Handler, Link
 from flickrhub_common.logs import logger
 from flickrhub_common.settings import RabbitSettings
@@ -134,21 +133,20 @@ class Messaging:
         What can't be confirmed now (a full disk, a dead-letter queue that is gone) is tried again while the message is
         ours. Once its channel is closed, it isn't: then it comes again as soon as the broker is back.
         """
+        instead = self._instead
         while True:
             try:
                 if error is not None:
                     with resumed(trace_of(message)):
-                        await self._instead(queue, message, error)
+                        await instead(queue, message, error)
                 await message.ack()
-            except (HubError, *BROKER_ERRORS) as failure:
+            except (Unavailable, *BROKER_ERRORS) as failure:
                 log.warning("message_not_settled", queue=queue, error=type(failure).__name__)
-            except Exception:
+            except Exception as failure:
                 # The edge of the consuming loop: a message neither settled nor given back would hold its place in the
-                # prefetch for ever, so the broker's own dead-lettering has it.
-                log.exception("message_rejected", queue=queue)
-                with contextlib.suppress(*BROKER_ERRORS):
-                    await message.reject(requeue=False)
-                return
+                # prefetch for ever. Nor may a job be lost sight of as failing it fails: so it is buried, plainly.
+                log.exception("settling_crashed", queue=queue)
+                error, instead = error or failure, self._bury_plainly
             else:
                 return
             if not is_ours(message):
@@ -175,6 +173,15 @@ class Messaging:
             log.warning("message_waits", queue=queue, seconds=wait, error=str(error), exc_info=_unexpected(error))
             key = delay_key(wait, queue)
             await self._link.publish(DELAY_EXCHANGE, key, message.body, kept, decision.headers)
+
+    async def _bury_plainly(self, queue: str, message: IncomingMessage, error: Exception) -> None:
+        """Bury a message at whose settling we crashed, without anything that may have been the cause."""
+        work = WORK_QUEUES.get(queue)
+        if work is None:
+            return
+        kept = {"message_type": message.type, "correlation_id": message.correlation_id}
+        headers = {"reason": f"its handler crashed, and so did settling it: {type(error).__name__}", "queue": queue}
+        await self._link.publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
