@@ -56,25 +56,36 @@ class OwnHub:
 
     async def start(self) -> None:
         """Start every process that isn't running, and wait until all are ready."""
+        await self.begin()
+        await asyncio.gather(*(_ready(self, process) for process in self.urls))
+
+    async def begin(self) -> None:
+        """Start every process that isn't running."""
         for process, url in self.urls.items():
             if process not in self.processes or self.processes[process].returncode is not None:
                 port = str(URL(url).port)
                 own = {"PORT": port} | ({"TARGET": process.partition("-")[2]} if process in UPLOADS else {})
                 self.processes[process] = await _start(process, self.logs, self.environment | own)
-        await asyncio.gather(*(_ready(self, process) for process in self.urls))
 
 
 @contextlib.asynccontextmanager
 async def own_hub(
-    settings: Mapping[str, str], *, logs: Path, redis_db: int, executors: int = 1, targets: Sequence[str] = ("rest",)
+    settings: Mapping[str, str],
+    *,
+    logs: Path,
+    redis_db: int,
+    executors: int = 1,
+    gateways: int = 1,
+    targets: Sequence[str] = ("rest",),
 ) -> AsyncIterator[OwnHub]:
     """A hub with these environment variables besides the necessary ones, ready; stopped and cleared away afterwards.
 
     `redis_db` must be nobody else's while it runs; it is emptied before and after. It has so many `executors` of REST
     calls, `executor`, `executor-2` and so on, and one of each other target, `executor-upload` and `executor-replace`.
+    So with `gateways`; auth and `client` are told of the first.
     """
     name = f"own-{uuid.uuid4().hex[:12]}"
-    names = _names(executors, targets)
+    names = _names(executors, gateways, targets)
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     urls = {process: f"http://127.0.0.1:{port}" for process, port in ports.items()}
     redis_url = str(URL(needed("REDIS_URL")).with_path(f"/{redis_db}"))
@@ -92,9 +103,10 @@ async def own_hub(
             await asyncio.gather(*(stop(process) for process in hub.processes.values()))
 
 
-def _names(executors: int, targets: Sequence[str]) -> list[str]:
+def _names(executors: int, gateways: int, targets: Sequence[str]) -> list[str]:
     rest = ["executor", *(f"executor-{number}" for number in range(2, executors + 1))] if "rest" in targets else []
-    return [*PROCESSES, *rest, *(f"executor-{target}" for target in targets if target != "rest")]
+    more = [f"gateway-{number}" for number in range(2, gateways + 1)]
+    return [*PROCESSES, *more, *rest, *(f"executor-{target}" for target in targets if target != "rest")]
 
 
 def base_environment() -> dict[str, str]:
@@ -103,7 +115,7 @@ def base_environment() -> dict[str, str]:
 
 
 def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
-    """The necessary variables, and the settings, in which `{gateway}` stands for the gateway's own address."""
+    """The necessary variables, and the settings, in which `{gateway}` stands for the gateway's address, `{vhost}` …"""
     necessary = {
         "HOST": "127.0.0.1",
         "RABBIT_URL": str(URL(needed("RABBIT_URL")).with_path(hub.rabbit.vhost)),
@@ -120,7 +132,10 @@ def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
         "LOG_FORMAT": "json",
     }
     kept = {name: value for name, value in necessary.items() if f"{name}_FILE" not in settings}
-    asked = {name: value.replace("{gateway}", hub.urls["gateway"]) for name, value in settings.items()}
+    asked = {
+        name: value.replace("{gateway}", hub.urls["gateway"]).replace("{vhost}", hub.rabbit.vhost)
+        for name, value in settings.items()
+    }
     return base_environment() | kept | asked
 
 
