@@ -1,12 +1,17 @@
 """The tool on the real RabbitMQ."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import random
 import sys
+import termios
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,18 +51,27 @@ async def others(rabbit_settings: RabbitSettings) -> AsyncIterator[Messaging]:
     await messaging.stop()
 
 
-async def start(settings: RabbitSettings, *arguments: str) -> asyncio.subprocess.Process:
+async def start(
+    settings: RabbitSettings, *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
+) -> asyncio.subprocess.Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RABBIT_URL")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "flickrhub_dlq",
         *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
+        preexec_fn=partial(_own_terminal, stdin) if stdin >= 0 else None,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**environment, "RABBIT_URL": settings.rabbit_url.get_secret_value()},
     )
+
+
+def _own_terminal(terminal: int) -> None:
+    """Make a terminal that of this process, so that Ctrl-C there is a signal for it."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
 async def listed(settings: RabbitSettings, queue: str = FLICKR_DLQ, *more: str) -> list[dict[str, Any]]:
@@ -159,6 +173,40 @@ async def test_purging_needs_a_yes_and_takes_only_what_is_selected(
     code, _, said = await run_tool(rabbit_settings, "purge", FLICKR_DLQ, "--code", "FLICKR_105", "--yes")
     assert (code, said) == (0, "2 purged.\n")
     assert [letter.headers["code"] for letter in await rabbit_admin.peek(FLICKR_DLQ)] == ["FLICKR_1"]
+
+
+async def test_a_yes_deletes_what_was_seen_and_ctrl_c_at_the_question_ends_the_tool(
+    others: Messaging, rabbit_admin: RabbitAdmin, rabbit_settings: RabbitSettings
+) -> None:
+    seen, later = a_job(), a_job()
+    await bury(others, seen)
+    async with asked(rabbit_settings, "purge", FLICKR_DLQ, "--all") as (process, terminal):
+        os.write(terminal, b"\x03")
+        assert await asyncio.wait_for(process.wait(), 5) == 130
+    assert await rabbit_admin.depth(FLICKR_DLQ) == 1
+    async with asked(rabbit_settings, "purge", FLICKR_DLQ, "--all") as (process, terminal):
+        await bury(others, later)
+        os.write(terminal, b"y\n")
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert [letter.headers["job_id"] for letter in await rabbit_admin.peek(FLICKR_DLQ)] == [later.job_id]
+
+
+@contextlib.asynccontextmanager
+async def asked(settings: RabbitSettings, *arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """The tool at a terminal, where it has just asked its question; and the terminal's other end."""
+    ours, its = pty.openpty()
+    process = await start(settings, *arguments, stdin=its)
+    try:
+        assert process.stderr is not None
+        said = await asyncio.wait_for(process.stderr.readuntil(b"[y/N] "), 20)
+        assert said == b"Delete 1 of flickr_dlq for good? [y/N] "
+        yield process, ours
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+        os.close(ours)
+        os.close(its)
 
 
 async def test_a_letter_stays_when_its_queue_is_gone(

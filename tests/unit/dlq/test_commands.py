@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -11,7 +11,7 @@ from flickrhub_dlq.errors import NobodyTakesIt
 from flickrhub_dlq.letters import Letter
 from flickrhub_dlq.mailbox import FIRST_WINDOW, LARGEST_WINDOW, WINDOW_BYTES, next_size
 from flickrhub_dlq.replaying import Post
-from flickrhub_dlq.selection import Selection
+from flickrhub_dlq.selection import Agreed, Selection
 from tests.unit.dlq.letters import JOB_ID, a_job, an_end, unhandled
 
 
@@ -42,7 +42,7 @@ def letters(count: int = 3) -> list[Letter]:
 
 
 async def passed(
-    sorting: FakeSorting, action: Action, selection: Selection | None = None
+    sorting: FakeSorting, action: Action, selection: Selection | Agreed | None = None
 ) -> tuple[Count, list[tuple[int, int | None, str | None]]]:
     shown: list[tuple[int, int | None, str | None]] = []
     count = Count()
@@ -100,6 +100,28 @@ async def test_purging_takes_what_is_selected_and_no_more() -> None:
 def with_a_second_copy() -> list[Letter]:
     """Three letters, and far behind the first one its second copy."""
     return [an_end(a_job(), position=1), *letters(3)[1:], an_end(a_job(), position=4)]
+
+
+async def test_what_came_after_somebody_agreed_stays_and_as_many_of_a_kind_as_there_were_go() -> None:
+    garbage = [unhandled(b"x", reason="unreadable", queue=None) for _ in range(3)]
+    seen, new = [*letters(2), garbage[0], garbage[1]], [garbage[2], *letters(3)[2:]]
+    agreed = Agreed(Selection())
+    for letter in seen:
+        agreed.note(letter)
+    assert agreed.number == 4
+    later = [replace(letter, position=n) for n, letter in enumerate([*seen[1:], *new], 1)]
+    sorting = FakeSorting(later)
+    count, _ = await passed(sorting, purge, agreed)
+    assert (sorting.happened, count.done) == (["took 1", "took 2", "took 3"], 3)
+
+
+async def test_a_position_agreed_to_is_that_letter_and_no_other_that_took_its_place() -> None:
+    agreed = Agreed(Selection.of(["2"]))
+    agreed.note(letters(3)[1])
+    moved = [replace(letter, position=letter.position - 1) for letter in letters(3)[1:]]
+    sorting = FakeSorting(moved)
+    await passed(sorting, purge, agreed)
+    assert sorting.happened == []
 
 
 async def test_a_job_buried_twice_is_shown_once() -> None:

@@ -8,17 +8,17 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 from flickrhub_common.settings import RabbitSettings, load
 from flickrhub_common.topology import DEAD_LETTER_QUEUES
-from flickrhub_dlq.commands import Action, Count, ReplayLetter, go_through, look, purge
+from flickrhub_dlq.commands import Action, Count, ReplayLetter, Show, go_through, look, purge
 from flickrhub_dlq.errors import BadUsage, ToolError
 from flickrhub_dlq.letters import Letter
 from flickrhub_dlq.mailbox import Mailbox, open_mailbox
-from flickrhub_dlq.selection import Selection
+from flickrhub_dlq.selection import Agreed, Selection
 from flickrhub_dlq.settings import DlqSettings
 from flickrhub_dlq.showing import HEADING, as_json, block, content, line, row
 
@@ -35,7 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     tool = Tool(asked)
     try:
-        return asyncio.run(tool.run(load(DlqSettings)))
+        settings = load(DlqSettings)
+        if tool.asks:
+            found = asyncio.run(tool.look_first(settings))
+            # Read between two loops, not in a thread of one: a loop's end waits for its threads, so Ctrl-C would, too.
+            if found != DONE or not tool.is_told_to():
+                return found or NOT_ALL
+        return asyncio.run(tool.run(settings))
     except KeyboardInterrupt:
         tool.say(f"Stopped.{tool.so_far()}")
         return INTERRUPTED
@@ -99,6 +105,12 @@ class Tool:
     err: TextIO = field(default_factory=lambda: sys.stderr)
     count: Count = field(default_factory=Count)
     _lines: list[str] = field(default_factory=list)
+    _agreed: Agreed | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is there who has to be asked before anything is done."""
+        return self._needs_a_yes() and sys.stdin.isatty()
 
     def say(self, sentence: str) -> None:
         """Tell the operator, beside the output."""
@@ -110,30 +122,63 @@ class Tool:
             return ""
         return f" Before that: {self.asked.command} of {self.count.done} done."
 
+    async def look_first(self, settings: RabbitSettings) -> int:
+        """Show what would be deleted, and keep in mind which letters these are; the exit code, 0 if there are any."""
+        agreed = Agreed(self._selection)
+        found = await self._guarded(self._look_first(settings, agreed))
+        self._agreed, self.count = agreed, Count()
+        return found
+
+    def is_told_to(self) -> bool:
+        """Ask whether the letters seen are to be deleted, and wait for the answer."""
+        number = self._agreed.number if self._agreed else 0
+        self.err.write(f"Delete {number} of {self.asked.queue} for good? [y/N] ")
+        self.err.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
     async def run(self, settings: RabbitSettings) -> int:
-        """Do what was asked for; the exit code."""
+        """Do what was asked for; the exit code. What was looked at first is all that is deleted."""
+        return await self._guarded(self._run(settings))
+
+    async def _guarded(self, work: Coroutine[Any, Any, int]) -> int:
         try:
-            return await self._run(settings)
+            return await work
         except ToolError as error:
             self.say(f"{error}{self.so_far()}")
             return error.exit_code
 
+    async def _look_first(self, settings: RabbitSettings, agreed: Agreed) -> int:
+        selection = self._checked_selection()
+
+        def show(letter: Letter, twin_of: int | None, why: str | None) -> None:
+            agreed.note(letter)
+            self._show(letter, twin_of, why)
+
+        async with open_mailbox(settings) as mailbox:
+            await self._pass(mailbox, selection, look, show)
+        return DONE if agreed.number else self._conclusion()
+
     async def _run(self, settings: RabbitSettings) -> int:
-        selection = self._selection()
+        selection = self._agreed or self._checked_selection()
+        if self._needs_a_yes():
+            raise BadUsage("Purging deletes letters for good: say --yes, or see what it would be with --dry-run.")
         async with open_mailbox(settings) as mailbox:
             if self.asked.queue is None:
                 return await self._overview(mailbox)
-            if self.asked.command == "purge" and not await self._may_purge(mailbox, selection):
-                return NOT_ALL
-            await self._pass(mailbox, selection, self._action())
+            await self._pass(mailbox, selection, self._action(), self._show)
         return self._conclusion()
 
+    def _needs_a_yes(self) -> bool:
+        return self.asked.command == "purge" and not (self.asked.yes or self.asked.dry_run or self._agreed)
+
+    @property
     def _selection(self) -> Selection:
-        asked = self.asked
-        selection = Selection.of(asked.which, reason=asked.reason, code=asked.code)
-        if asked.command != "list" and selection.names_something == asked.all:
+        return Selection.of(self.asked.which, reason=self.asked.reason, code=self.asked.code)
+
+    def _checked_selection(self) -> Selection:
+        if self.asked.command != "list" and self._selection.names_something == self.asked.all:
             raise BadUsage("Say which letters: job ids, positions, --reason or --code; or --all.")
-        return selection
+        return self._selection
 
     async def _overview(self, mailbox: Mailbox) -> int:
         for queue in DEAD_LETTER_QUEUES:
@@ -149,21 +194,7 @@ class Tool:
             return ReplayLetter(even_if_unknown=asked.even_if_unknown, dry_run=asked.dry_run)
         return purge if asked.command == "purge" and not asked.dry_run else look
 
-    async def _may_purge(self, mailbox: Mailbox, selection: Selection) -> bool:
-        if self.asked.yes or self.asked.dry_run:
-            return True
-        if not sys.stdin.isatty():
-            raise BadUsage("Purging deletes letters for good: say --yes, or see what it would be with --dry-run.")
-        await self._pass(mailbox, selection, look)
-        matched, self.count = self.count.matched, Count()
-        if not matched:
-            return True
-        self.err.write(f"Delete {matched} of {self.asked.queue} for good? [y/N] ")
-        self.err.flush()
-        answer = await asyncio.to_thread(sys.stdin.readline)
-        return answer.strip().lower() in {"y", "yes"}
-
-    async def _pass(self, mailbox: Mailbox, selection: Selection, action: Action) -> None:
+    async def _pass(self, mailbox: Mailbox, selection: Selection | Agreed, action: Action, show: Show) -> None:
         if self.asked.command == "list" and not self.asked.json:
             self._lines.append(HEADING)
         async with mailbox.sorting(self.asked.queue) as sorting:
@@ -172,7 +203,7 @@ class Tool:
                 selection,
                 action=action,
                 takes_away=self.asked.command in {"replay", "purge"} and not self.asked.dry_run and action is not look,
-                show=self._show,
+                show=show,
                 count=self.count,
                 flush=self._flush,
             )
@@ -193,7 +224,7 @@ class Tool:
         if why is not None:
             return "left"
         word = "replayed" if self.asked.command == "replay" else "purged"
-        return f"would be {word}" if self.asked.dry_run else word
+        return f"would be {word}" if self.asked.dry_run or self._needs_a_yes() else word
 
     async def _flush(self) -> None:
         """Write in a thread: a pager that isn't read would hold up the heartbeats else."""
@@ -222,7 +253,7 @@ class Tool:
         return NOT_ALL if count.left else DONE
 
     def _is_narrowed(self) -> bool:
-        return self._selection().names_something
+        return self._selection.names_something
 
 
 def _copies(number: int) -> str:

@@ -10,12 +10,12 @@ from typing import Protocol
 from flickrhub_dlq.errors import NobodyTakesIt
 from flickrhub_dlq.letters import Letter
 from flickrhub_dlq.replaying import Post, Refusal, plan_replay
-from flickrhub_dlq.selection import Selection
+from flickrhub_dlq.selection import Agreed, Selection
 
 NOT_TAKEN = "RabbitMQ didn't take it: the queue it belongs to is missing or full"
 
 
-class Sorting(Protocol):
+class LettersInHand(Protocol):
     """One pass through a queue, in order; what isn't taken away stays."""
 
     def windows(self) -> AsyncIterator[list[Letter]]:
@@ -31,7 +31,7 @@ class Sorting(Protocol):
         ...
 
 
-Action = Callable[[Sorting, Letter], Awaitable[str | None]]
+Action = Callable[[LettersInHand, Letter], Awaitable[str | None]]
 """Deals with a letter; returns why it stays, or None when it is dealt with."""
 Show = Callable[[Letter, int | None, str | None], None]
 """Takes a letter, the position of an earlier one that is the same, and why it stays."""
@@ -64,8 +64,8 @@ class Twins:
 
 
 async def go_through(
-    sorting: Sorting,
-    selection: Selection,
+    sorting: LettersInHand,
+    selection: Selection | Agreed,
     *,
     action: Action,
     takes_away: bool,
@@ -103,7 +103,7 @@ async def go_through(
 
 
 def _apart(
-    window: list[Letter], selection: Selection, twin_of: dict[int, int | None]
+    window: list[Letter], selection: Selection | Agreed, twin_of: dict[int, int | None]
 ) -> tuple[list[Letter], list[Letter]]:
     """The letters that are meant, and second copies of others."""
     named = [letter for letter in window if twin_of[letter.position] is None or letter.position in selection.positions]
@@ -111,12 +111,12 @@ def _apart(
     return meant, [letter for letter in window if twin_of[letter.position] is not None and letter not in meant]
 
 
-async def look(_: Sorting, __: Letter) -> str | None:
+async def look(_: LettersInHand, __: Letter) -> str | None:
     """Leave the letter where it is."""
     return None
 
 
-async def purge(sorting: Sorting, letter: Letter) -> str | None:
+async def purge(sorting: LettersInHand, letter: Letter) -> str | None:
     """Delete the letter."""
     await sorting.take_away(letter)
     return None
@@ -133,7 +133,7 @@ class ReplayLetter:
     even_if_unknown: bool = False
     dry_run: bool = False
 
-    async def __call__(self, sorting: Sorting, letter: Letter) -> str | None:
+    async def __call__(self, sorting: LettersInHand, letter: Letter) -> str | None:
         """Why the letter stays, or None."""
         plan = plan_replay(letter, even_if_unknown=self.even_if_unknown, now=datetime.now(UTC))
         if isinstance(plan, Refusal):

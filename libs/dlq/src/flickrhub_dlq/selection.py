@@ -1,6 +1,8 @@
 """Which letters are meant."""
 
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
 
 from flickrhub_dlq.letters import Letter
 
@@ -39,3 +41,40 @@ class Selection:
         if self.reason is not None and self.reason.casefold() not in letter.reason.casefold():
             return False
         return self.code is None or self.code.casefold() == letter.code.casefold()
+
+
+@dataclass
+class Agreed:
+    """What a selection had found when somebody agreed to it: no letter more, whatever has come since.
+
+    ``matches`` is to be asked once a letter: of letters that are alike only as many are meant as there were.
+    """
+
+    selection: Selection
+    _noted: Counter[bytes] = field(default_factory=Counter)
+
+    @property
+    def positions(self) -> frozenset[int]:
+        """The positions that were typed."""
+        return self.selection.positions
+
+    @property
+    def number(self) -> int:
+        """How many letters are meant still."""
+        return self._noted.total()
+
+    def note(self, letter: Letter) -> None:
+        """Mean this one."""
+        self._noted[_digest(letter)] += 1
+
+    def matches(self, letter: Letter) -> bool:
+        """Whether it is one of those that were noted."""
+        digest = _digest(letter)
+        found = self._noted[digest] > 0 and self.selection.matches(letter)
+        self._noted[digest] -= found
+        return found
+
+
+def _digest(letter: Letter) -> bytes:
+    told = repr((letter.type, letter.job_id, letter.correlation_id, letter.reason, letter.code, letter.replays))
+    return hashlib.blake2b(told.encode(errors="replace") + letter.body, digest_size=16).digest()
