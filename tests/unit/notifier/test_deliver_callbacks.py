@@ -169,6 +169,19 @@ async def test_an_event_whose_key_is_missing_waits_without_counting_until_it_is_
     assert notifier.delivery.state is DeliveryState.DELIVERED
 
 
+async def test_an_event_that_comes_again_after_its_key_was_taken_away_has_its_delivery_followed() -> None:
+    notifier = Notifier(keys=BOTH_KEYS)
+    notifier.receiver.answers.append(Answer(503))
+    await notifier.event()
+    notifier.keys = OTHER_KEYS
+    await notifier.event()
+    assert notifier.messaging.sent[1:] == [later(2, 1.0)], "what the first event came to may not have been sent"
+    notifier.clock.advance(1.0)
+    await notifier.due(2)
+    assert notifier.delivery.state is DeliveryState.DELIVERED
+    assert len(notifier.receiver.posts) == 2
+
+
 async def test_a_secret_is_stored_under_the_newest_key_whichever_it_came_under() -> None:
     notifier = Notifier(keys=BOTH_KEYS)
     await notifier.event()

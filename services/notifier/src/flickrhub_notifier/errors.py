@@ -21,6 +21,10 @@ class KeyMissing(HubError):
     status, code, retryable = 503, "ERR_UNAVAILABLE", True
     default_message = "The key of a callback's secret isn't here."
 
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__()
+
 
 class SecretUnusable(HubError):
     """The callback's secret can't sign, now or later."""

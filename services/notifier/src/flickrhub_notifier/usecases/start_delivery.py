@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from flickrhub_common.contracts import Callback, JobCompleted, JobFailed
+from flickrhub_common.contracts import Callback, JobCompleted, JobFailed, delivery_id
 from flickrhub_common.logs import logger
 from flickrhub_common.sealing import CannotOpen, KeyRing, UnknownKey
 from flickrhub_common.telemetry import trace_headers
@@ -30,7 +30,11 @@ class StartDelivery:
         """Deliver the event's callback, if it asks for one and callbacks are on. Raises Unavailable or KeyMissing."""
         if event.callback is None or not self.enabled:
             return
-        delivery = self._new(event, event.callback)
+        try:
+            delivery = self._new(event, event.callback)
+        except KeyMissing as missing:
+            await self._follow_existing(event, missing)
+            return
         found = await self.make.admit(delivery)
         if isinstance(found, Visit):
             existing = await self._store_and_attempt(delivery, found)
@@ -38,6 +42,14 @@ class StartDelivery:
             existing = await self._store_in_line(delivery, found)
         if existing is not None:
             await self.make.follow(existing)
+
+    async def _follow_existing(self, event: JobCompleted | JobFailed, missing: KeyMissing) -> None:
+        """A repeated event's secret isn't needed: its delivery has had it under a newer key since the first time."""
+        existing = await self.make.deliveries.load(delivery_id(event.job_id, event.replay))
+        if existing is None:
+            log.error("key_missing", key=missing.key_id)
+            raise missing
+        await self.make.follow(existing)
 
     async def _store_in_line(self, delivery: Delivery, line: str) -> Delivery | None:
         existing = await self.make.deliveries.open(replace(delivery, claimed_until=None, claims=0, line=line))
@@ -82,7 +94,6 @@ def resealed(sealed: str | None, *, keys: KeyRing, job_id: str) -> str | None:
     try:
         return keys.reseal(sealed, purpose=SECRET_PURPOSE, owner=job_id)
     except UnknownKey as error:
-        log.error("key_missing", key=error.key_id)  # noqa: TRY400 - the name says it all
-        raise KeyMissing from error
+        raise KeyMissing(error.key_id) from error
     except CannotOpen:
         return sealed
