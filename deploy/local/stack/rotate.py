@@ -87,9 +87,8 @@ class _Rotation:
         environment: Mapping[str, str] = spec["env"] | {"LOG_FORMAT": "console", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
         outcome = subprocess.run(command, env=environment, cwd=spec["cwd"], check=False).returncode
         if outcome:
-            raise NotReady(
-                name, "something still needs the old key, so both stay: make rotate-keys goes on where this stopped"
-            )
+            why = "something still needs the old key" if outcome == 1 else "not everything could be reached"
+            raise NotReady(name, f"{why}, so both stay: make rotate-keys goes on where this stopped")
 
     def _env_file(self) -> str:
         return self._places.shown(self._places.env_file)

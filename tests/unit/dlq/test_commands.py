@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from flickrhub_common.dead_letters import FIRST_WINDOW, LARGEST_WINDOW, WINDOW_BYTES, next_size
 from flickrhub_dlq.commands import NOT_TAKEN, Action, Count, ReplayLetter, go_through, look, purge
 from flickrhub_dlq.errors import NobodyTakesIt
 from flickrhub_dlq.letters import Letter
-from flickrhub_dlq.mailbox import FIRST_WINDOW, LARGEST_WINDOW, WINDOW_BYTES, next_size
 from flickrhub_dlq.replaying import Post
 from flickrhub_dlq.selection import Agreed, Selection
 from tests.unit.dlq.letters import JOB_ID, a_job, an_end, unhandled

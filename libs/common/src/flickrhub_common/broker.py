@@ -24,8 +24,9 @@ from opentelemetry.trace import TracerProvider
 from flickrhub_common.consuming import Edge, InFlight, check_deliveries, decode, is_ours, trace_of
 from flickrhub_common.contracts import JobRequested, Message
 from flickrhub_common.errors import HubError, Unavailable
-from flickrhub_common.link import BROKER_ERRORS, Handler, Link
+from flickrhub_common.link import Handler, Link
 from flickrhub_common.logs import logger
+from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.settling import BroughtBackTooOften, Bury, Headers, Postpone, Undecodable, decide
 from flickrhub_common.telemetry import resumed

@@ -1,11 +1,12 @@
 """What a service's command line can ask for: nothing (then it serves), or a command of an operator's."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
+from flickrhub_common.resealing import InUse
 from flickrhub_common.resealing import Reseal as ResealPlaces
 
 log = logger(__name__)
@@ -32,10 +33,20 @@ def read_command(module: str, arguments: Sequence[str]) -> Reseal | None:
     return Reseal(asked.wait) if asked.command == "reseal" else None
 
 
-async def carry_out(reseal: ResealPlaces, *, wait_seconds: float) -> int:
-    """Reseal; the exit status: 0 if no older key is needed any more, 1 if one is, 2 if a store was away."""
+async def carry_out(
+    reseal: ResealPlaces, *, wait_seconds: float, prepare: Callable[[], Awaitable[None]] | None = None
+) -> int:
+    """Reseal; the exit status: 0 if no older key is needed any more, 1 if one is, 2 if it has to be run again.
+
+    That is when a store was away, or somebody else had in hand what was to be resealed.
+    """
     try:
+        if prepare is not None:
+            await prepare()
         return 0 if await reseal(wait_seconds=wait_seconds) else 1
+    except InUse as error:
+        log.error("reseal_broken_off", reason=str(error))  # noqa: TRY400 - the text says it all
+        return 2
     except Unavailable as error:
         log.error("reseal_broken_off", dependency=error.dependency)  # noqa: TRY400 - the name says it all
         return 2

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import aiormq
 from aio_pika import RobustConnection, RobustQueue
-from aio_pika.exceptions import AMQPError, DeliveryError
+from aio_pika.exceptions import DeliveryError
 from aiormq.exceptions import PublishError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
@@ -21,6 +21,7 @@ from yarl import URL
 from flickrhub_common.contracts import Message
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
+from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.settling import Headers
 from flickrhub_common.topology import (
@@ -38,8 +39,6 @@ log = logger(__name__)
 CONFIRM_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
-BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
-"""What the drivers raise when RabbitMQ is away, slow or going (a closed channel is a RuntimeError of aiormq's)."""
 
 Handler = Callable[[Any], Awaitable[None]]
 

@@ -14,7 +14,7 @@ from typing import Any
 from flickrhub_common.errors import HubError
 
 MAX_CRASHES = 5
-LONGEST_WAIT_SECONDS = 16.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 16.0
 WAITS_HEADER = "x-waits"
 CRASHES_HEADER = "x-crashes"
 MAX_HEADERS = 32
@@ -67,7 +67,8 @@ def decide(error: Exception | None, headers: Mapping[str, Any]) -> Done | Postpo
     count = _count(headers, counter)
     if counter == CRASHES_HEADER and count + 1 >= MAX_CRASHES:
         return Bury(f"its handler crashed {MAX_CRASHES} times: {type(error).__name__}", kept)
-    return Postpone(min(2.0 ** min(count, 10), LONGEST_WAIT_SECONDS), {**kept, counter: min(count + 1, MOST_COUNTED)})
+    wait = min(FIRST_WAIT_SECONDS * 2 ** min(count, 10), LONGEST_WAIT_SECONDS)
+    return Postpone(wait, {**kept, counter: min(count + 1, MOST_COUNTED)})
 
 
 def own_headers(headers: Mapping[str, Any]) -> Headers:

@@ -75,6 +75,11 @@ def dead_letters_of(queue: str) -> str:
     return f"{queue}_dlq"
 
 
+def lock_of(dead_letter_queue: str) -> str:
+    """The exclusive queue that whoever goes through the dead letters of a queue has meanwhile."""
+    return f"flickrhub-dlq.{dead_letter_queue}"
+
+
 JOB_QUEUES = tuple(WorkQueue(queue_of(t), FLICKR_DLQ, JOBS_EXCHANGE, (t.value,)) for t in Target)
 EVENT_QUEUES = (
     WorkQueue(

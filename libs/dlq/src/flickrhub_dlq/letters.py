@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from flickrhub_common.contracts import (
     Message,
     TokenRejected,
 )
+from flickrhub_common.dead_letters import buried_at, reason_of
 from flickrhub_common.topology import WORK_QUEUES
 
 KINDS: dict[str, type[Message]] = {
@@ -54,7 +55,7 @@ class Letter:
     @property
     def reason(self) -> str:
         """Why it is here, in a sentence."""
-        return self._text("reason") or self._first_death("reason") or ""
+        return reason_of(self.headers)
 
     @property
     def code(self) -> str:
@@ -92,10 +93,7 @@ class Letter:
     @property
     def buried_at(self) -> datetime | None:
         """When it came here, in UTC, to the second."""
-        moment = self.timestamp or self._first_death("time")
-        if not isinstance(moment, datetime):
-            return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return buried_at(self.headers, self.timestamp)
 
     @property
     def is_unreadable(self) -> bool:
@@ -126,10 +124,3 @@ class Letter:
     def _number(self, name: str) -> int | None:
         value = self.headers.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-    def _first_death(self, name: str) -> Any:
-        """What the broker notes of a letter that it buried itself."""
-        deaths = self.headers.get("x-death")
-        first = deaths[0] if isinstance(deaths, list) and deaths else {}
-        value = first.get(name) if isinstance(first, dict) else None
-        return f"dead-lettered by RabbitMQ: {value}" if name == "reason" and isinstance(value, str) else value

@@ -8,7 +8,7 @@ rest of its time, and a claim that the driver sends twice (its answer was lost) 
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -18,7 +18,7 @@ from flickrhub_auth.models import App, Mode, Pending, RequestToken
 from flickrhub_common.errors import InvalidState
 from flickrhub_common.json_text import dump
 from flickrhub_common.redis import ping_redis, redis_errors
-from flickrhub_common.resealing import Sealed
+from flickrhub_common.resealing import Left, Sealed
 from flickrhub_common.sealing import CannotOpen, KeyRing, prefix_of
 
 LIFE_SECONDS = 600
@@ -121,7 +121,7 @@ class SealedPending:
         self._redis = redis
         self._swap = redis.register_script(_SWAP)
 
-    async def under_other_keys(self, newest: str) -> AsyncIterator[Sealed]:
+    async def under_other_keys(self, newest: str) -> AsyncGenerator[Sealed, None]:
         """Raises Unavailable."""
         with redis_errors():
             async for key in self._redis.scan_iter(f"{PREFIX}*"):
@@ -136,9 +136,9 @@ class SealedPending:
         with redis_errors():
             return bool(await self._swap(keys=[old.ref], args=[old.text, text]))
 
-    async def waiting(self, newest: str) -> Mapping[str, int]:
+    async def waiting(self, newest: str) -> Left:
         """Nothing has to wait."""
-        return {}
+        return Left()
 
 
 def _purpose(field: str) -> str:

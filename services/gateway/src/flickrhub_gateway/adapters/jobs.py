@@ -114,8 +114,9 @@ def sealed_jobs(database: Database, *, purpose: str) -> SealedDocuments:
 
     An open job keeps its value: its messages carry the same one, and so its document tells until when.
     """
-    ended = {"state": {"$nin": sorted(OPEN)}}
-    return SealedDocuments(database[COLLECTION], field="callback.sealed_secret", purpose=purpose, ready=ended)
+    return SealedDocuments(
+        database[COLLECTION], field="callback.sealed_secret", purpose=purpose, waits=_OPEN, index=_OPEN_INDEX
+    )
 
 
 def _document(job: Job) -> Document:
