@@ -89,5 +89,5 @@ def test_a_rotation_that_was_broken_off_goes_on_where_it_was(world: World, place
 def test_the_next_key_never_has_the_id_of_one_before(world: World, places: Places) -> None:
     for number in (2, 3):
         rotate.rotate_keys(places, wait_seconds=1)
-        assert world.rings == dict.fromkeys(HOLDERS, [f"local{number}"])
+        assert world.rings == {name: [f"local{number}"] for name in HOLDERS}
     assert credentials.load_or_make(Path(places.secrets_file)).encryption_keys.startswith("local3:")

@@ -18,7 +18,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError, PublishErr
 from aiormq.exceptions import ChannelLockedResource
 
 from flickrhub_common.rabbit_errors import BROKER_ERRORS, rabbit_errors
-from flickrhub_common.topology import lock_of
+from flickrhub_common.topology import WORK_QUEUES, lock_of
 
 CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 10.0
@@ -211,25 +211,37 @@ async def open_dead_letters(url: str) -> AsyncIterator[DeadLetters]:
 
 def reason_of(headers: Mapping[str, Any]) -> str:
     """Why a letter is dead, in a sentence: ours, or the broker's if it buried the letter by itself."""
-    ours, theirs = headers.get("reason"), _death(headers).get("reason")
+    ours = headers.get("reason")
     if isinstance(ours, str) and ours:
         return ours
-    return f"dead-lettered by RabbitMQ: {theirs}" if isinstance(theirs, str) else ""
+    theirs = [death.get("reason") for death in _deaths(headers)[:1]]
+    return next((f"dead-lettered by RabbitMQ: {reason}" for reason in theirs if isinstance(reason, str)), "")
+
+
+def queue_of(headers: Mapping[str, Any]) -> str:
+    """The queue a letter was in, or of which it is the end: ours, or the broker's.
+
+    The broker's notes begin with the last queue; those of the ladder are among them.
+    """
+    ours = headers.get("queue")
+    if isinstance(ours, str) and ours:
+        return ours
+    theirs = [death.get("queue") for death in _deaths(headers)]
+    return next((name for name in theirs if isinstance(name, str) and name in WORK_QUEUES), "")
 
 
 def buried_at(headers: Mapping[str, Any], timestamp: datetime | None) -> datetime | None:
     """When a letter came to its queue, in UTC, to the second."""
-    moment = timestamp or _death(headers).get("time")
+    moment = timestamp or next((death.get("time") for death in _deaths(headers)), None)
     if not isinstance(moment, datetime):
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the broker notes of a letter that it buried itself."""
+def _deaths(headers: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the broker notes of a letter that it buried itself, the last time first."""
     deaths = headers.get("x-death")
-    first = deaths[0] if isinstance(deaths, list) and deaths else {}
-    return first if isinstance(first, dict) else {}
+    return [death for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from flickrhub_common.dead_letters import (
     Sorting,
     buried_at,
     open_dead_letters,
+    queue_of,
     reason_of,
 )
 from flickrhub_common.errors import Unavailable
@@ -50,7 +51,7 @@ MOST_REASON_CHARACTERS = 8_000
 
 
 class SealedLetters:
-    """The dead letters of one queue. One that is resealed goes to the queue's end, with its time and reason.
+    """The dead letters of one queue. One that is resealed goes to the queue's end, with its time, reason and queue.
 
     The new letter is confirmed before the old one goes, so a crash in between leaves two of the same.
     """
@@ -156,15 +157,10 @@ def _named(settings: RabbitSettings) -> str:
 
 
 def _copy(letter: AbstractIncomingMessage, old: Sealed, text: str) -> aio_pika.Message:
-    first_death = {
-        name: value
-        for name, value in letter.headers.items()
-        if name.startswith("x-first-death-") and isinstance(value, str)
-    }
-    reason = reason_of(letter.headers)[:MOST_REASON_CHARACTERS]
+    told = {"reason": reason_of(letter.headers)[:MOST_REASON_CHARACTERS], "queue": queue_of(letter.headers)}
     return aio_pika.Message(
         letter.body.replace(old.text.encode(), text.encode()),
-        headers={**own_headers(letter.headers), **first_death, **({"reason": reason} if reason else {})},
+        headers={**own_headers(letter.headers), **{name: value for name, value in told.items() if value}},
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         content_type=letter.content_type,
         type=letter.type,

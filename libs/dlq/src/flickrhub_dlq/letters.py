@@ -18,8 +18,7 @@ from flickrhub_common.contracts import (
     Message,
     TokenRejected,
 )
-from flickrhub_common.dead_letters import buried_at, reason_of
-from flickrhub_common.topology import WORK_QUEUES
+from flickrhub_common.dead_letters import buried_at, queue_of, reason_of
 
 KINDS: dict[str, type[Message]] = {
     kind.name: kind
@@ -65,7 +64,7 @@ class Letter:
     @property
     def queue(self) -> str:
         """The queue it was in, or of which it is the end."""
-        return self._text("queue") or self._last_work_queue()
+        return queue_of(self.headers)
 
     @property
     def job_id(self) -> str:
@@ -110,12 +109,6 @@ class Letter:
         """Two letters with the same one are the same end, buried twice: replaying both has one effect."""
         run = int(getattr(self.message, "job_replay", 0))
         return (self.type or "", self.job_id, run, self.replays) if self.is_an_end else None
-
-    def _last_work_queue(self) -> str:
-        """Where the broker took it from: its notes begin with the last queue; those of the ladder are among them."""
-        deaths = self.headers.get("x-death")
-        named = [death.get("queue") for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
-        return next((name for name in named if isinstance(name, str) and name in WORK_QUEUES), "")
 
     def _text(self, name: str) -> str:
         value = self.headers.get(name)
