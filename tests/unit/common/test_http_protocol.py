@@ -20,7 +20,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flickrhub_common.errors import RateLimited
-from flickrhub_common.http_protocol import ConnectionLimits, EnvelopedProtocol, protocol
+from flickrhub_common.http_limits import ConnectionLimits
+from flickrhub_common.http_protocol import EnvelopedProtocol, protocol
 from flickrhub_common.problems import envelope, problem
 from flickrhub_common.server import make_app
 from tests.support.waiting import eventually

@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flickrhub_common import errors, problems
 from flickrhub_common.allocation import keep_freed_memory
 from flickrhub_common.body_limit import BodyLimit
-from flickrhub_common.http_protocol import ConnectionLimits, protocol
+from flickrhub_common.http_limits import ConnectionLimits
+from flickrhub_common.http_protocol import protocol
 from flickrhub_common.logs import logger
 from flickrhub_common.settings import Settings
 
