@@ -10,7 +10,7 @@ import random
 import sys
 import termios
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,10 @@ from flickrhub_common.topology import (
     NOTIFIER_JOB_EVENTS,
     delay_queue,
 )
+from flickrhub_dlq.commands import LettersInHand
+from flickrhub_dlq.errors import BrokerAway
+from flickrhub_dlq.letters import Letter
+from flickrhub_dlq.mailbox import open_mailbox
 from flickrhub_executor.adapters.redis_claims import RedisClaims
 from flickrhub_executor.models import Concluded, Taken
 from tests.support.dead_letter_tool import run_tool
@@ -246,6 +250,30 @@ async def test_an_empty_server_is_told_from_an_absent_one(rabbit_settings: Rabbi
     ended, _, said = await run_tool(RabbitSettings(rabbit_url=SecretStr(elsewhere)), "list")
     assert ended == 3
     assert "no-such-vhost" not in said
+
+
+async def test_a_broker_that_goes_away_is_told_from_a_bug_of_ours_though_drivers_raise_the_same(
+    others: Messaging, rabbit_admin: RabbitAdmin, rabbit_settings: RabbitSettings
+) -> None:
+    async def crash(_: LettersInHand, __: Letter) -> None:
+        raise RuntimeError("a bug")
+
+    async def hang_up_and_purge(sorting: LettersInHand, letter: Letter) -> None:
+        await mailbox._letters._connection.close()
+        await sorting.take_away(letter)
+
+    async def act(action: Callable[[LettersInHand, Letter], Awaitable[None]]) -> None:
+        async with mailbox.sorting(FLICKR_DLQ) as sorting:
+            async for window in sorting.windows():
+                await action(sorting, window[0])
+
+    await bury(others, a_job(), a_job())
+    async with open_mailbox(rabbit_settings) as mailbox:
+        with pytest.raises(RuntimeError, match="a bug"):
+            await act(crash)
+        with pytest.raises(BrokerAway, match="went away"):
+            await act(hang_up_and_purge)
+    assert len(await listed(rabbit_settings)) == 2
 
 
 @pytest.mark.few

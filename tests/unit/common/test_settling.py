@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from flickrhub_common.errors import InvalidRequest, RateLimited, Unavailable, UpstreamFailed
-from flickrhub_common.settling import BroughtBackTooOften, Bury, Done, Postpone, Undecodable, decide, own_headers
+from flickrhub_common.settling import (
+    BroughtBackTooOften,
+    Bury,
+    Done,
+    Futile,
+    Postpone,
+    Undecodable,
+    decide,
+    own_headers,
+)
 
 BUG = ValueError("a bug that says hunter2")
 AWAY = Unavailable("redis")
@@ -18,6 +27,7 @@ AWAY = Unavailable("redis")
         (None, {"x-crashes": 99}, Done()),
         (Undecodable("body: json_invalid"), {}, Bury("unreadable: body: json_invalid", {})),
         (Undecodable("x"), {"x-waits": 3, "a": "b"}, Bury("unreadable: x", {"x-waits": 3, "a": "b"})),
+        (Futile("it is gone"), {"x-waits": 3, "a": "b"}, Bury("futile: it is gone", {"x-waits": 3, "a": "b"})),
         (BroughtBackTooOften(), {"a": "b"}, Bury("brought back too often: its consumer ended every time", {"a": "b"})),
         (AWAY, {}, Postpone(1.0, {"x-waits": 1})),
         (AWAY, {"x-waits": 1}, Postpone(2.0, {"x-waits": 2})),

@@ -28,7 +28,7 @@ from flickrhub_common.link import Handler, Link
 from flickrhub_common.logs import logger
 from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
-from flickrhub_common.settling import BroughtBackTooOften, Bury, Headers, Postpone, Undecodable, decide
+from flickrhub_common.settling import BroughtBackTooOften, Bury, Futile, Headers, Postpone, Undecodable, decide
 from flickrhub_common.telemetry import resumed
 from flickrhub_common.topology import (
     DEAD_LETTER_EXCHANGE,
@@ -214,7 +214,7 @@ async def _hand_over(by_name: Mapping[str, type[Message]], handler: Handler, mes
 
 def _unexpected(error: Exception) -> Exception | None:
     """The error if its traceback is worth logging: a crash, not an outage or a message nobody can read."""
-    return None if isinstance(error, HubError | Undecodable | BroughtBackTooOften) else error
+    return None if isinstance(error, HubError | Undecodable | Futile | BroughtBackTooOften) else error
 
 
 def _properties(message: Message) -> dict[str, Any]:

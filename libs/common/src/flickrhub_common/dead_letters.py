@@ -67,17 +67,22 @@ class DeadLetters:
     async def sorting(self, queue: str) -> AsyncIterator["Sorting"]:
         """Go through a queue's letters, as the only one who does; in the end, what is left is given back.
 
-        Raises QueueInUse, MissingQueue and Unavailable.
+        Raises QueueInUse, MissingQueue and Unavailable. What is raised meanwhile by others is passed on as it is: a bug
+        of ours isn't told as an outage, though drivers raise some of the same errors.
         """
         with _driver_errors():
             await self._lock(queue)
-            async with self._connection.channel(publisher_confirms=False) as channel:
-                sending = await self._connection.channel(on_return_raises=True)
-                sorting = Sorting(self, queue, channel, sending)
+            channel = await self._connection.channel(publisher_confirms=False)
+            sending = await self._connection.channel(on_return_raises=True)
+        sorting = Sorting(self, queue, channel, sending)
+        try:
+            yield sorting
+        finally:
+            with _driver_errors():
                 try:
-                    yield sorting
-                finally:
                     await sorting.give_back()
+                finally:
+                    await channel.close()
 
     async def _lock(self, queue: str) -> None:
         """Keep others out: an exclusive queue, which lives as long as this connection.
@@ -118,7 +123,8 @@ class Sorting:
         """The letters, a few at a time, in order; not what comes in meanwhile, for a replay may fail at once."""
         total, position, size = await self._letters.count(self._name), 0, FIRST_WINDOW
         while position < total:
-            messages = await self._next_window(min(size, total - position), tag=f"window-{position}")
+            with _driver_errors():
+                messages = await self._next_window(min(size, total - position), tag=f"window-{position}")
             self._held = {message.delivery_tag or 0 for message in messages}
             yield messages[: total - position]
             self._set_aside()
@@ -128,18 +134,20 @@ class Sorting:
             size = next_size(size, sum(len(message.body) for message in messages))
 
     async def take_away(self, tag: int) -> None:
-        """Remove a letter for good, by its delivery tag."""
-        await (await self._channel.get_underlay_channel()).basic_ack(tag)
+        """Remove a letter for good, by its delivery tag. Raises Unavailable."""
+        with _driver_errors():
+            await (await self._channel.get_underlay_channel()).basic_ack(tag)
         self._held.discard(tag)
 
     async def send(self, message: aio_pika.Message, *, exchange: str, key: str) -> None:
-        """Send, and return when RabbitMQ has confirmed. Raises NotTaken."""
+        """Send, and return when RabbitMQ has confirmed. Raises NotTaken and Unavailable."""
         exchanges = self._sending
-        to = await exchanges.get_exchange(exchange, ensure=False) if exchange else exchanges.default_exchange
-        try:
-            await to.publish(message, routing_key=key, mandatory=True, timeout=CONFIRM_SECONDS)
-        except (PublishError, DeliveryError) as error:
-            raise NotTaken from error
+        with _driver_errors():
+            to = await exchanges.get_exchange(exchange, ensure=False) if exchange else exchanges.default_exchange
+            try:
+                await to.publish(message, routing_key=key, mandatory=True, timeout=CONFIRM_SECONDS)
+            except (PublishError, DeliveryError) as error:
+                raise NotTaken from error
 
     async def give_back(self) -> None:
         """Give back what is held, the oldest first."""

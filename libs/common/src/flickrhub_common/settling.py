@@ -1,9 +1,10 @@
 """What becomes of a message after its handler: one pure decision, acted on in ``broker.py``.
 
-Success is acknowledged. A message nobody can read is dead at once, and so is one that outlived its consumer again and
-again (shortly before the broker's own delivery limit, so that somebody can still be told). A retryable error waits in
-the delay ladder without counting. Any other error is a crash of ours: it is repeated a few times with growing waits,
-then the message is dead, so that one poisonous message neither spins nor blocks the others.
+Success is acknowledged. A message that nobody can read is dead at once, as is one of which nothing can come, and one
+that outlived its consumer again and again (shortly before the broker's own delivery limit, so that somebody can still
+be told). A retryable error waits in the delay ladder without counting. Any other error is a crash of ours: it is
+repeated a few times with growing waits, then the message is dead, so that one poisonous message neither spins nor
+blocks the others.
 """
 
 from collections.abc import Mapping
@@ -27,6 +28,10 @@ Headers = dict[str, Any]
 
 class Undecodable(ValueError):
     """A message nobody here can read; its text says why without repeating the content."""
+
+
+class Futile(Exception):
+    """A message that can be read, but of which nothing can come, now or later; its text says why, publicly."""
 
 
 class BroughtBackTooOften(Exception):
@@ -61,6 +66,8 @@ def decide(error: Exception | None, headers: Mapping[str, Any]) -> Done | Postpo
     kept = own_headers(headers)
     if isinstance(error, Undecodable):
         return Bury(f"unreadable: {error}", kept)
+    if isinstance(error, Futile):
+        return Bury(f"futile: {error}", kept)
     if isinstance(error, BroughtBackTooOften):
         return Bury("brought back too often: its consumer ended every time", kept)
     counter = WAITS_HEADER if isinstance(error, HubError) and error.retryable else CRASHES_HEADER

@@ -31,14 +31,14 @@ class Mailbox:
             return await self._letters.count(queue)
 
     @contextlib.asynccontextmanager
-    async def sorting(self, queue: str) -> AsyncIterator["Sorting"]:
+    async def sorting(self, queue: str) -> AsyncIterator["LetterSorting"]:
         """Go through a queue's letters, as the only one who does; in the end, what is left is given back."""
         with _sentences(queue):
             async with self._letters.sorting(queue) as sorting:
-                yield Sorting(sorting, queue)
+                yield LetterSorting(sorting, queue)
 
 
-class Sorting:
+class LetterSorting:
     """One pass through a queue of dead letters, from its oldest to the newest that was there at the start."""
 
     def __init__(self, sorting: dead_letters.Sorting, queue: str) -> None:

@@ -1,12 +1,17 @@
 """What can go wrong here and isn't an answer of a receiver's."""
 
 from flickrhub_common.errors import HubError
+from flickrhub_common.settling import Futile
 
 
-class UnknownDelivery(HubError):
-    """A callback is said to be due of which nothing is stored: repeated a few times, then a dead letter."""
+class UnknownDelivery(Futile):
+    """A callback is said to be due of which nothing is stored (any more): the message is a dead letter at once.
 
-    default_message = "There is no delivery for this job."
+    The delivery is stored before the message is sent, so it was there once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("its delivery isn't kept any more (DELIVERY_TTL_DAYS)")
 
 
 class SecretUnreadable(HubError):
