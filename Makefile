@@ -36,7 +36,7 @@ down: ## stop what make up started, keep its data
 	@$(UNLESS_SET_UP) exit 0; $(STACK) down
 
 clean: ## stop it and forget it: data, logs and credentials of the local stack
-	@$(UNLESS_SET_UP) exit 0; $(STACK) clean && $(TEST_STACK) clean && RUN_DIR=.run-chaos $(STACK) clean
+	@$(UNLESS_SET_UP) exit 0; $(STACK) clean && $(TEST_STACK) clean && for dir in $(wildcard $(TEST_RUN_DIR)-*) .run-chaos .run-fuzz .run-bench; do RUN_DIR=$$dir $(STACK) clean || exit; done
 
 rotate-keys: ## give the secrets at rest a new key and take the old one away, while jobs run
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) rotate-keys $(ARGS)

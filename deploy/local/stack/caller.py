@@ -21,6 +21,16 @@ FOREIGN = (
     "OLDPWD",
     "PWD",
 )
+LOOPBACK = "127.0.0.0/8,::1/128"
+# What the services of a local stack get unless the caller says otherwise.
+SERVICE_DEFAULTS = {
+    "SERVICE_ENV": "local",
+    "MOCK_FLICKR": "true",
+    "CALLBACK_ALLOW_CIDRS": LOOPBACK,
+    "UPLOAD_ALLOW_CIDRS": LOOPBACK,
+}
+# Settings that say something when they are empty; any other is as if it weren't there.
+TOLD_BY_NOTHING = {"CALLBACK_ALLOW_CIDRS", "UPLOAD_ALLOW_CIDRS"}
 # Names that are settings of a service or of the stack: what a second `make up` compares.
 SETTING_NAMES = {"PORT", "HOST", "SERVICE_ENV", "MOCK_FLICKR", "EPMD_PORT", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS"}
 SETTING_PREFIXES = (
@@ -47,7 +57,8 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises BadSetting when such a file can't be read.
     """
-    found = {name: value for name, value in environ.items() if value and _is_setting(name)}
+    told = {name: value for name, value in environ.items() if value or name in TOLD_BY_NOTHING}
+    found = {name: value for name, value in told.items() if _is_setting(name)}
     for name in HANDED_OUT:
         path = found.pop(f"{name}_FILE", None)
         if path and name not in found:

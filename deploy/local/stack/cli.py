@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         complain(f"Error: {error}")
     except CannotStart as error:
         complain(f"Error: {error}")
+    except BrokenPipeError:  # whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         complain("Interrupted.")
         return INTERRUPTED

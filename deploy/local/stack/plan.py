@@ -51,7 +51,8 @@ class Plan:
 
     def differences(self, settings: Mapping[str, str]) -> list[str]:
         """Names of `settings` that this run wasn't started with."""
-        running = self.settings | {name: str(port) for name, port in self.ports.items()} | self.exported
+        used = {name: str(port) for name, port in self.ports.items()}
+        running = caller.SERVICE_DEFAULTS | self.settings | used | self.exported
         return sorted(name for name, value in settings.items() if running.get(name) != value)
 
     def save(self, path: Path) -> None:

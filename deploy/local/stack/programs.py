@@ -11,14 +11,7 @@ from deploy.local.stack import caller, executables, mongo, rabbitmq, redis
 from deploy.local.stack.credentials import Credentials
 from deploy.local.stack.places import Places, write_private
 from deploy.local.stack.plan import PORT_OF, Plan, needs
-
-LOOPBACK = "127.0.0.0/8,::1/128"
-SERVICE_DEFAULTS = {
-    "SERVICE_ENV": "local",
-    "MOCK_FLICKR": "true",
-    "CALLBACK_ALLOW_CIDRS": LOOPBACK,
-    "UPLOAD_ALLOW_CIDRS": LOOPBACK,
-}
+from deploy.local.stack.service_settings import ensure_usable
 
 
 @dataclass(frozen=True)
@@ -44,13 +37,15 @@ class Program:
 def prepare(plan: Plan, places: Places, credentials: Credentials, environ: Mapping[str, str]) -> None:
     """Write every process's specification and every server's configuration into the run folder.
 
-    Raises CannotStart when a server isn't installed.
+    Raises CannotStart when a server isn't installed, BadSetting when a service couldn't use what it is told.
     """
     for name in plan.processes:
         if name in ("epmd", "rabbitmq", "mongo", "redis"):
             _server(name, plan, places, credentials).write(places)
         else:
-            _service(name, plan, places, environ).write(places)
+            service = _service(name, plan, places, environ)
+            ensure_usable(name, service.env, folder=places.run)
+            service.write(places)
 
 
 def _server(name: str, plan: Plan, places: Places, credentials: Credentials) -> Program:
@@ -70,7 +65,7 @@ def _service(name: str, plan: Plan, places: Places, environ: Mapping[str, str]) 
     # -P: the working folder is no place to import from.
     argv = [sys.executable, "-P", "-m", _module(name)]
     port = str(plan.ports[PORT_OF[name]])
-    env = SERVICE_DEFAULTS | caller.passed_on(environ) | {"HOST": "127.0.0.1", "PORT": port}
+    env = caller.SERVICE_DEFAULTS | caller.passed_on(environ) | {"HOST": "127.0.0.1", "PORT": port}
     if name == "flickr-sim":
         # Apps and tokens in it, so that the tokens in MongoDB still open the simulator after a restart.
         journal = {"SIM_STATE_FILE": str(places.data / "flickr-sim.journal")}

@@ -1,6 +1,7 @@
 """The plan: which servers are ours, what every process is told, what a second `make up` compares."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,25 @@ def test_only_settings_that_differ_from_the_running_ones_are_reported(places: Pl
     assert plan.differences(caller.settings({"CACHE_ENABLED": "false", "PORT": "3000", "TERM": "xterm"})) == []
     asked = caller.settings({"CACHE_ENABLED": "true", "SIM_PORT": "9", "WORKER_CONCURRENCY": "4"})
     assert plan.differences(asked) == ["CACHE_ENABLED", "SIM_PORT", "WORKER_CONCURRENCY"]
+
+
+def test_addresses_that_are_allowed_no_more_are_a_difference_to_a_running_stack(places: Places) -> None:
+    cleared = caller.settings({"CALLBACK_ALLOW_CIDRS": "", "UPLOAD_ALLOW_CIDRS": "", "CACHE_ENABLED": ""})
+    assert plan_for(places, {}).differences(cleared) == ["CALLBACK_ALLOW_CIDRS", "UPLOAD_ALLOW_CIDRS"]
+    assert plan_for(places, {"CALLBACK_ALLOW_CIDRS": "", "UPLOAD_ALLOW_CIDRS": ""}).differences(cleared) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("LOG_LEVEL", "loud"), ("MOCK_FLICKR", "maybe"), ("CALLBACK_ALLOW_CIDRS", "0.0.0.0/0"), ("SIM_SEED", "x")],
+)
+def test_what_a_service_could_not_use_is_told_before_anything_is_started(
+    places: Places, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_CONCURRENCY", "of this process")
+    with pytest.raises(BadSetting, match=f"^{variable}: "):
+        prepared(places, {variable: value})
+    assert os.environ["WORKER_CONCURRENCY"] == "of this process"
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ app.include_router(health_router(lambda _: {}))
 
 @app.post("/echo")
 async def echo(request: Request):
-    return envelope(request, {"bytes": len(await request.body())})
+    return envelope(request, {"bytes": len(await request.body()), "client": request.client.host})
 
 @app.get("/slow")
 async def slow(request: Request):
@@ -112,6 +112,12 @@ async def test_a_signal_ends_it_in_order_with_exit_code_0(number: signal.Signals
         await service.says("closed")
         await service.says("returned")
         assert await service.exit_code(within=20) == 0
+
+
+async def test_nobody_is_believed_to_be_someone_elses_proxy_also_not_from_this_machine() -> None:
+    async with served() as service:
+        reply = await service.http.post("/echo", headers={"X-Forwarded-For": "8.8.8.8", "X-Forwarded-Proto": "https"})
+        assert reply.json()["data"]["client"] == "127.0.0.1"
 
 
 async def test_a_request_that_runs_is_answered_before_the_end() -> None:

@@ -105,6 +105,7 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
         loop="uvloop",
         http=protocol(limits),
         ws="none",
+        proxy_headers=False,  # the gateway decides itself whose X-Forwarded-For it believes, and then wants all of it
         log_config=None,
         access_log=False,
         server_header=False,
