@@ -70,6 +70,7 @@ DESCRIPTION = (
 class _Stores:
     """Where everything is kept."""
 
+    database_lives: Check
     jobs: MongoJobs
     uploads: MongoUploads
     photos: PhotoStore
@@ -78,7 +79,8 @@ class _Stores:
         await self.jobs.make_indexes()
         await self.uploads.make_indexes()
 
-    async def check_indexes(self) -> None:
+    async def ping(self) -> None:
+        await self.database_lives()
         await self.jobs.check_indexes()
         await self.uploads.check_indexes()
 
@@ -137,12 +139,7 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
     """A gateway that takes job events, publishes and sweeps; it starts also when what it needs is away."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        mongo = await stack.enter_async_context(make_mongo(settings, service=SERVICE))
-        stores = _Stores(
-            jobs=MongoJobs(mongo[settings.mongo_db]),
-            uploads=MongoUploads(mongo[settings.mongo_db]),
-            photos=await stack.enter_async_context(open_photo_store(settings, database=mongo[settings.mongo_db])),
-        )
+        stores = await _open_stores(stack, settings)
         redis = make_redis(settings, max_connections=4)
         stack.push_async_callback(redis.aclose)
         auth = await _open_auth(stack, settings)
@@ -158,24 +155,36 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         stack.push_async_callback(_ignoring_outage(published.flush))
         stack.push_async_callback(messaging.stop)
         await messaging.start()
-        await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, stores.make_indexes)))
-        await stack.enter_async_context(beside(published.run()))
-        await stack.enter_async_context(beside(publisher.run()))
-        sweep = _sweep(settings, messaging, stores.jobs, published)
-        await stack.enter_async_context(beside(timer.sweep(settings.sweep_interval_seconds, sweep)))
-        sweep_uploads = _sweep_uploads(settings, stores)
-        await stack.enter_async_context(beside(timer.sweep_uploads(settings.upload_sweep_seconds, sweep_uploads)))
+        for loop in (
+            until_done(INDEX_RETRY_SECONDS, stores.make_indexes),
+            published.run(),
+            publisher.run(),
+            timer.sweep(settings.sweep_interval_seconds, _sweep(settings, messaging, stores.jobs, published)),
+            timer.sweep_uploads(settings.upload_sweep_seconds, _sweep_uploads(settings, stores)),
+        ):
+            await stack.enter_async_context(beside(loop))
         stack.push_async_callback(publisher.drain, settings.drain_seconds() / 4)
         stack.push_async_callback(use.receive_upload.ended, settings.drain_seconds() / 4)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
-            "mongo": _in_turn(partial(ping_mongo, mongo), stores.check_indexes),
+            "mongo": stores.ping,
             "redis": partial(ping_redis, redis),
             "auth": auth.ping,
         }
         if settings.upload_store_url != GRIDFS:  # which is Mongo
             checks["photo_store"] = stores.photos.ping
         yield Gateway(use=use, checks=checks)
+
+
+async def _open_stores(stack: AsyncExitStack, settings: GatewaySettings) -> _Stores:
+    mongo = await stack.enter_async_context(make_mongo(settings, service=SERVICE))
+    database = mongo[settings.mongo_db]
+    return _Stores(
+        database_lives=partial(ping_mongo, mongo),
+        jobs=MongoJobs(database),
+        uploads=MongoUploads(database),
+        photos=await stack.enter_async_context(open_photo_store(settings, database=database)),
+    )
 
 
 async def _open_auth(stack: AsyncExitStack, settings: GatewaySettings) -> HttpAuth:
@@ -198,14 +207,6 @@ def _admit(settings: GatewaySettings, counts: RedisCounts) -> AdmitRequest:
         per_address=settings.rate_limit_address_per_minute,
         now=time.monotonic,
     )
-
-
-def _in_turn(*checks: Check) -> Check:
-    async def check() -> None:
-        for each in checks:
-            await each()
-
-    return check
 
 
 def _publisher(settings: GatewaySettings, messaging: Messaging, published: MarkPublished) -> PublishJobs:

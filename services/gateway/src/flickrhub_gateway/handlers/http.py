@@ -9,6 +9,7 @@ from flickrhub_common.contracts import queue_of
 from flickrhub_common.json_text import dump
 from flickrhub_common.problems import envelope, json_response, request_id
 from flickrhub_gateway.handlers import openapi as docs
+from flickrhub_gateway.handlers import openapi_accounts as account_docs
 from flickrhub_gateway.handlers.bodies import checked, json_body, query_of
 from flickrhub_gateway.handlers.docs_page import docs_page
 from flickrhub_gateway.handlers.enqueue_bodies import body_for
@@ -29,7 +30,7 @@ def _use(request: Request) -> UseCases:
     return cast("UseCases", request.app.state.use)
 
 
-@router.post("/api/v1/auth/start", **docs.START)
+@router.post("/api/v1/auth/start", **account_docs.START)
 async def start(request: Request) -> Response:
     """Begin connecting a Flickr account: send its owner to `authorize_url`, keep `oauth_token` and `state`."""
     body = checked(StartBody, await json_body(request))
@@ -45,14 +46,14 @@ async def start(request: Request) -> Response:
     return envelope(request, data, twice=True)
 
 
-@router.post("/api/v1/auth/complete", **docs.COMPLETE)
+@router.post("/api/v1/auth/complete", **account_docs.COMPLETE)
 async def complete(request: Request) -> Response:
     """End connecting an account with the verifier its owner got; the `user_id` names the connection from now on."""
     user_id = await _complete(request, checked(CompleteBody, await json_body(request)))
     return envelope(request, {"user_id": user_id}, twice=True)
 
 
-@router.get(CALLBACK_PATH, **docs.CALLBACK)
+@router.get(CALLBACK_PATH, **account_docs.CALLBACK)
 async def callback(request: Request) -> Response:
     """Where Flickr sends the account's owner back to when `OAUTH_MODE=callback`; ends connecting the account."""
     user_id = await _complete(request, checked(CallbackQuery, query_of(request, only=CallbackQuery.model_fields)))
