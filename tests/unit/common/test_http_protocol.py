@@ -152,6 +152,8 @@ def _fields(count: int) -> bytes:
 
 HEAD = b"GET /ok HTTP/1.1\r\n" + HOST
 CHUNKED = b"POST /body HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+POST = b"POST /body HTTP/1.1\r\n" + HOST
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 HALF_A_BODY = b"POST /body HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\n12"
 FLOOD = [b"a" * 64 * 1024] * 32
 TOO_LARGE = (431, "ERR_HEADERS_TOO_LARGE")
@@ -171,12 +173,28 @@ TOO_LARGE = (431, "ERR_HEADERS_TOO_LARGE")
         ([CHUNKED + b"1;x=", *FLOOD], TOO_LARGE),
         ([CHUNKED + b"0\r\n" + _fields(200) + b"\r\n"], TOO_LARGE),
         ([b"\r\n" * 64 * 1024] * 2, TOO_LARGE),
+        ([CHUNKED, *([b"1;" + b"e" * 30_000 + b"\r\nx\r\n"] * 200)], (400, "ERR_INVALID_REQUEST")),
+        ([POST + b"Host: other\r\nContent-Length: 2\r\n\r\n{}"], (400, "ERR_INVALID_REQUEST")),
+        ([b"GET /ok HTTP/1.1\r\n\r\n"], (400, "ERR_INVALID_REQUEST")),
+        ([b"GET /ok HTTP/1.1\r\nHost: a b\r\n\r\n"], (400, "ERR_INVALID_REQUEST")),
+        ([POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"], (400, "ERR_INVALID_REQUEST")),
+        (
+            [b"POST /body HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+            (400, "ERR_INVALID_REQUEST"),
+        ),
+        ([b"GET /ok HTTP/2.0\r\n" + HOST + b"\r\n"], (400, "ERR_INVALID_REQUEST")),
+        (
+            [POST + UPGRADE + b"Content-Length: 36\r\n\r\n", b"GET /ok HTTP/1.1\r\nHost: smuggled\r\n\r\n"],
+            (400, "ERR_INVALID_REQUEST"),
+        ),
+        ([POST + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n", b"0\r\n\r\n"], (400, "ERR_INVALID_REQUEST")),
         ([CHUNKED + b"zz\r\n"], (400, "ERR_INVALID_REQUEST")),
         ([b"nonsense\r\n\r\n", *FLOOD], (400, "ERR_INVALID_REQUEST")),
     ],
     ids=[
         *("line", "header", "10000 headers", "101 headers", "endless header", "endless line", "endless name"),
-        *("endless trailer", "endless extension", "trailers", "line ends", "chunk", "nonsense"),
+        *("endless trailer", "endless extension", "trailers", "line ends", "extensions", "two hosts", "no host"),
+        *("host", "coding", "coding in 1.0", "2.0", "upgrade with a body", "upgrade with chunks", "chunk", "nonsense"),
     ],
 )
 async def test_a_client_that_sends_too_much_reads_why_though_it_goes_on_sending(
@@ -295,6 +313,42 @@ async def test_many_requests_at_once_are_answered_one_after_the_other() -> None:
         writer.write(GET * 10)
         for _ in range(10):
             assert (await asyncio.wait_for(reader.readuntil(b'"error":null}'), 20)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_would_upgrade_is_answered_in_http_1_and_left() -> None:
+    async with served(PATIENT) as hub:
+        reply = await hub.exchange(HEAD + UPGRADE + b"\r\n", GET)
+        assert reply.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in reply.lower()
+        assert reply.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+async def test_a_body_in_small_chunks_is_taken(size: int) -> None:
+    piece = f"{size:x}\r\n".encode() + b"x" * size + b"\r\n"
+    count = 200_000 // size
+    async with served(PATIENT) as hub:
+        reply = await hub.exchange(
+            POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + piece * count + b"0\r\n\r\n"
+        )
+        assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", [b"/ok", b"/slow"])
+async def test_who_sends_no_more_is_answered_all_the_same(path: bytes) -> None:
+    async with served(PATIENT) as hub, hub.connection() as (reader, writer):
+        writer.write(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+        writer.write_eof()
+        reply = await asyncio.wait_for(reader.read(), 20)
+        assert reply.startswith(b"HTTP/1.1 200 ")
+        assert reply.endswith(b"}")
+
+
+async def test_who_sends_no_more_in_the_middle_of_a_request_is_left() -> None:
+    async with served(PATIENT) as hub, hub.connection() as (reader, writer):
+        writer.write(HALF_A_BODY)
+        writer.write_eof()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
 
 
 async def test_too_many_requests_at_once_end_with_the_first() -> None:

@@ -33,7 +33,7 @@ class EnvelopedProtocol(BoundedParsing):
         self._patience = Patience(limits=self.limits, made_at=now, head_since=now)
         self._watch: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
-        self._asked = self._begun = False
+        self._asked = self._begun = self._half_closed = False
         self._unanswered = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -48,6 +48,13 @@ class EnvelopedProtocol(BoundedParsing):
                 min(spare, key=lambda pair: pair[0])[1].transport.close()
             else:
                 self.refuse(errors.Unavailable("connections", retry_after=5))
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client sends no more, and may still read: whole requests are answered."""
+        if self._begun or not self._unanswered:
+            return None  # closes it
+        self._half_closed = True
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look at it no more, and tell the app, which uvicorn does only of the latest request."""
@@ -97,6 +104,8 @@ class EnvelopedProtocol(BoundedParsing):
         super().on_response_complete()
         if self.refused and not self.transport.is_closing():
             self._part()  # what came after this request was refused, and had to wait for its reply
+        elif self._half_closed and not self._unanswered:
+            self.transport.close()
         self._rest()
 
     def _rest(self) -> None:
