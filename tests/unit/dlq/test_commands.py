@@ -12,7 +12,8 @@ from flickrhub_dlq.errors import NobodyTakesIt
 from flickrhub_dlq.letters import Letter
 from flickrhub_dlq.replaying import Post
 from flickrhub_dlq.selection import Agreed, Selection
-from tests.unit.dlq.letters import JOB_ID, a_job, an_end, unhandled
+from flickrhub_dlq.showing import line
+from tests.unit.dlq.letters import JOB_ID, a_due, a_job, an_end, unhandled
 
 
 @dataclass
@@ -181,6 +182,15 @@ async def test_another_run_of_a_job_is_no_twin() -> None:
 )
 def test_a_letter_meets_every_condition(selection: Selection, matches: bool) -> None:
     assert selection.matches(an_end(a_job())) is matches
+
+
+@pytest.mark.parametrize(("endpoint", "matches"), [("hooks.EXAMPLE", True), (":8443", True), ("other.example", False)])
+def test_callbacks_can_be_selected_by_their_receiver(endpoint: str, matches: bool) -> None:
+    letter = an_end(a_due(), endpoint="https://hooks.example:8443")
+    assert Selection.of([], endpoint=endpoint).names_something
+    assert Selection.of([], endpoint=endpoint).matches(letter) is matches
+    assert not Selection.of([], endpoint=endpoint).matches(an_end(a_job()))
+    assert line(letter, twin_of=None).endswith(" at https://hooks.example:8443")
 
 
 def test_an_unreadable_letter_can_be_selected_by_its_reason() -> None:

@@ -87,7 +87,7 @@ async def test_every_attempt_sends_the_same_bytes_and_id_with_a_time_and_signatu
     assert len({post.headers["X-Signature"] for post in posts}) == 1
 
 
-async def test_the_last_failure_ends_in_one_dead_letter_that_holds_ids_only(notifier: Notifier) -> None:
+async def test_the_last_failure_ends_in_one_dead_letter_that_holds_ids_and_the_origin_only(notifier: Notifier) -> None:
     notifier.receiver.answers = [Answer(500), Answer(error="timeout"), Answer(503)]
     await notifier.event()
     await notifier.next_due()
@@ -97,6 +97,7 @@ async def test_the_last_failure_ends_in_one_dead_letter_that_holds_ids_only(noti
     assert [sent.seconds for sent in notifier.messaging.all("later")] == [1.0, 2.0]
     trace_id = notifier.delivery.trace_id
     headers = {"reason": "http_503", "attempts": 3, "job_id": JOB, "trace_id": trace_id, "replays": 0}
+    headers["endpoint"] = "https://hooks.example:8443"
     expected = Sent("dead", CallbackDue(job_id=JOB, attempt=3), queue=CALLBACK_DLQ, headers=headers)
     assert notifier.messaging.all("dead") == [expected]
     assert notifier.delivery.dead_lettered_at == notifier.clock.now()

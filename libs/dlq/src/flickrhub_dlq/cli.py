@@ -94,6 +94,7 @@ def _selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("which", nargs="*", metavar="JOB_ID|POSITION", help="these letters only")
     command.add_argument("--reason", metavar="TEXT", help="letters whose reason has this text in it")
     command.add_argument("--code", metavar="CODE", help="letters of this code, as FLICKR_105")
+    command.add_argument("--endpoint", metavar="TEXT", help="callbacks whose receiver's origin has this text in it")
 
 
 @dataclass
@@ -173,11 +174,13 @@ class Tool:
 
     @property
     def _selection(self) -> Selection:
-        return Selection.of(self.asked.which, reason=self.asked.reason, code=self.asked.code)
+        return Selection.of(
+            self.asked.which, reason=self.asked.reason, code=self.asked.code, endpoint=self.asked.endpoint
+        )
 
     def _checked_selection(self) -> Selection:
         if self.asked.command != "list" and self._selection.names_something == self.asked.all:
-            raise BadUsage("Say which letters: job ids, positions, --reason or --code; or --all.")
+            raise BadUsage("Say which letters: job ids, positions, --reason, --code or --endpoint; or --all.")
         return self._selection
 
     async def _overview(self, mailbox: Mailbox) -> int:

@@ -95,6 +95,11 @@ class Letter:
         return buried_at(self.headers, self.timestamp)
 
     @property
+    def endpoint(self) -> str:
+        """Of a callback, the origin of its receiver."""
+        return self._text("endpoint")
+
+    @property
     def is_unreadable(self) -> bool:
         """Whether a service found that it can't be read."""
         return self.reason.startswith(UNREADABLE)

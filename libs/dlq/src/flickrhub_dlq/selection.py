@@ -9,15 +9,18 @@ from flickrhub_dlq.letters import Letter
 
 @dataclass(frozen=True)
 class Selection:
-    """Letters by position or job id, and by what their reason or code says; without any condition, all."""
+    """Letters by position or job id, and by what their reason, code or endpoint says; without any condition, all."""
 
     positions: frozenset[int] = frozenset()
     job_ids: frozenset[str] = frozenset()
     reason: str | None = None
     code: str | None = None
+    endpoint: str | None = None
 
     @classmethod
-    def of(cls, which: list[str], *, reason: str | None = None, code: str | None = None) -> "Selection":
+    def of(
+        cls, which: list[str], *, reason: str | None = None, code: str | None = None, endpoint: str | None = None
+    ) -> "Selection":
         """From what was typed: a number is a position, anything else a job id."""
         numbers = {one for one in which if one.isascii() and one.isdigit()}
         return cls(
@@ -25,12 +28,14 @@ class Selection:
             job_ids=frozenset(one.lower() for one in which if one not in numbers),
             reason=reason,
             code=code,
+            endpoint=endpoint,
         )
 
     @property
     def names_something(self) -> bool:
         """Whether there is a condition."""
-        return bool(self.positions or self.job_ids) or self.reason is not None or self.code is not None
+        conditions = (self.reason, self.code, self.endpoint)
+        return bool(self.positions or self.job_ids) or any(one is not None for one in conditions)
 
     def matches(self, letter: Letter) -> bool:
         """Whether a letter meets every condition."""
@@ -39,6 +44,8 @@ class Selection:
             if not named:
                 return False
         if self.reason is not None and self.reason.casefold() not in letter.reason.casefold():
+            return False
+        if self.endpoint is not None and self.endpoint.casefold() not in letter.endpoint.casefold():
             return False
         return self.code is None or self.code.casefold() == letter.code.casefold()
 

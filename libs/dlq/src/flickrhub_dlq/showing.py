@@ -33,6 +33,7 @@ def row(letter: Letter, *, twin_of: int | None) -> dict[str, Any]:
         "job_id": letter.job_id or None,
         "reason": letter.reason,
         "code": letter.code or None,
+        "endpoint": letter.endpoint or None,
         "attempts": letter.attempts,
         "replays": letter.replays,
         "trace_id": letter.trace_id or None,
@@ -46,7 +47,8 @@ def row(letter: Letter, *, twin_of: int | None) -> dict[str, Any]:
 def line(letter: Letter, *, twin_of: int | None) -> str:
     """A letter in one line for people."""
     when = f"{letter.buried_at:%Y-%m-%d %H:%M:%S}" if letter.buried_at else "-"
-    why = " ".join(part for part in (letter.code, letter.reason or "no reason given") if part)
+    whose = f"at {letter.endpoint}" if letter.endpoint else ""
+    why = " ".join(part for part in (letter.code, letter.reason or "no reason given", whose) if part)
     same = f" (the same as {twin_of})" if twin_of is not None else ""
     attempts = "-" if letter.attempts is None else str(letter.attempts)
     job = letter.job_id or "-"

@@ -143,6 +143,8 @@ class MakeAttempt:
             "trace_id": delivery.trace_id,
             "replays": delivery.replays,
         }
+        if delivery.reason != "refused_address":  # whose letter names no address, not even the one that was asked for
+            headers["endpoint"] = endpoint_of(delivery.url)
         last = due(delivery, max(1, delivery.next_attempt - 1))
         await self.postbox.send_dead(last, queue=CALLBACK_DLQ, headers=headers)
         await self.deliveries.mark_buried(delivery, at=self.clock.now())
