@@ -25,8 +25,8 @@ from flickrhub_common.sealing import KeyRing
 S = TypeVar("S", bound=BaseSettings)
 
 CLOSING_SECONDS = 3.5
-SHORTEST_STOP_SECONDS = 3.0
 """What parting from clients and closing every connection take at the most, when the servers are silent."""
+SHORTEST_STOP_SECONDS = 3.0
 
 
 class _FilesSource(EnvSettingsSource):

@@ -49,8 +49,8 @@ _BROKEN = {
     **_FINISHED,
     "state": "failed",
     "returnvalue": None,
-    "failedReason": "Flickr answered 1: Photo not found.",
-    "stacktrace": ["FlickrFailed: Flickr answered 1: Photo not found."],
+    "failedReason": "Flickr answered with error 1: Photo not found.",
+    "stacktrace": ["PermanentFailure: Flickr answered with error 1: Photo not found."],
 }
 _WAITING = {**_FINISHED, "state": "queued", "returnvalue": None}
 
