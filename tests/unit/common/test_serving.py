@@ -168,8 +168,8 @@ async def test_clients_that_are_in_the_middle_of_something_dont_hold_up_the_end(
             (
                 b"",
                 b"POST /slow HTTP/1.1\r\nX: ",
-                b"POST /echo HTTP/1.1\r\nContent-Length: 5\r\n\r\n1",
-                b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
+                b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1",
+                b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
             ),
             strict=True,
         ):
