@@ -19,11 +19,12 @@ import uvloop
 from deploy.local.stack.places import Places
 from tests.chaos.evidence import at_rest, gather
 from tests.chaos.faults import Faults
-from tests.chaos.ledger import Ledger, Round, judge
+from tests.chaos.ledger import Ledger, judge
 from tests.chaos.load import PATIENCE_SECONDS, Client, User
 from tests.chaos.plan import USERS, Fault, Work, plan_faults, plan_work
 from tests.chaos.receiver import Receiver
 from tests.chaos.report import table, write_json
+from tests.chaos.rounds import Round
 from tests.chaos.stack import Stack, chaos_stack, photos_of
 from tests.support.callback_receiver import callback_receiver
 from tests.support.hub_account import connector
@@ -39,10 +40,11 @@ REST_SECONDS = 240.0
 class Chaos:
     """One run: a round for each fault, each with its share of the jobs."""
 
-    def __init__(self, client: Client, faults: Faults, *, spread: float) -> None:
+    def __init__(self, client: Client, faults: Faults, *, spread: float, each: int) -> None:
         self._client = client
         self._faults = faults
         self._spread = spread
+        self._each = each
         self.rounds: list[Round] = []
 
     async def round(self, fault: Fault, works: Sequence[Work]) -> None:
@@ -54,16 +56,14 @@ class Chaos:
             await eventually(
                 lambda: len(self._client.accepted) >= wanted, within=PATIENCE_SECONDS, every=0.01, what="the burst"
             )
-            struck = time.monotonic()
-            ended = await self._faults.strike(fault)
+            dealt = await self._faults.strike(fault)
             try:
                 await self._faults.recovered()
             except AssertionError as error:
                 self._client.troubles.append(f"no recovery from fault {fault.number}, {fault}: {error}")
-            recovered = time.monotonic()
-            seconds = recovered - ended
-            self.rounds.append(Round(fault, struck, recovered, seconds))
-        sys.stdout.write(f"{fault.number:>3} {fault}: recovered in {seconds:.1f} s\n")
+            done = Round(fault, dealt, time.monotonic(), self._each)
+            self.rounds.append(done)
+        sys.stdout.write(f"{fault.number:>3} {fault}: recovered in {done.seconds:.1f} s\n")
         sys.stdout.flush()
         await asyncio.sleep(fault.gap)
 
@@ -92,7 +92,7 @@ async def run(stack: Stack, options: argparse.Namespace) -> tuple[Ledger, Client
             users.append(User(account, tuple(photo["id"] for photo in photos)))
         receiver = Receiver(endpoints[:USERS])
         client = Client(stack, users, receiver)
-        chaos = Chaos(client, Faults(stack, probe, endpoints[USERS]), spread=options.spread)
+        chaos = Chaos(client, Faults(stack, probe, endpoints[USERS]), spread=options.spread, each=stack.each)
         faults = plan_faults(options.seed, options.faults, stops=not options.no_stops)
         works = plan_work(options.seed, options.jobs)
         for fault, share in zip(faults, shares(works, len(faults)), strict=True):
@@ -110,7 +110,9 @@ async def main(arguments: list[str]) -> int:
     parser.add_argument("--faults", type=int, default=15, help="how many faults, one after the other")
     parser.add_argument("--seed", type=int, help="repeats a run's decisions; without it one is drawn")
     parser.add_argument(
-        "--no-stops", action="store_true", help="without processes that fall silent, which take longest"
+        "--no-stops",
+        action="store_true",
+        help="without processes that fall silent, which take longest, and without second ones",
     )
     parser.add_argument(
         "--spread", type=float, default=8.0, help="seconds over which the second half of a round's jobs comes"
@@ -122,7 +124,7 @@ async def main(arguments: list[str]) -> int:
     sys.stdout.write(f"seed {options.seed}: {command}\n")
     began = time.monotonic()
     places = Places.from_environment({"RUN_DIR": os.environ.get("CHAOS_RUN_DIR") or RUN_DIR})
-    async with chaos_stack(places) as stack:
+    async with chaos_stack(places, standbys=not options.no_stops) as stack:
         ledger, client = await run(stack, options)
     seconds = time.monotonic() - began
     write_json(places.run / "chaos.json", ledger, seed=options.seed, seconds=seconds, replies=client.replies)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import aio_pika
 from pydantic import SecretStr
 
 from flickrhub_common.settings import RabbitSettings
@@ -27,11 +28,15 @@ DEAD_LETTERS = ("flickr_dlq", "callback_dlq")
 
 @dataclass(frozen=True)
 class Call:
-    """One call the simulator received for one of our marks; `status` None says that it was never answered."""
+    """One call the simulator received for one of our marks, at this monotonic time.
+
+    `status` None says that it was never answered.
+    """
 
     mark: str
     method: str | None
     status: int | None
+    at: float
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ async def _status(stack: Stack, client: Client) -> dict[str, dict[str, Any]]:
 
 async def _calls(stack: Stack) -> list[Call]:
     found: list[Call] = []
-    last = 0
+    last, offset = 0, time.monotonic() - time.time()
     while True:
         query = {"after": last, "limit": PAGE}
         page = (await stack.sim.http.get("/_sim/calls", params=query)).raise_for_status().json()
@@ -126,7 +131,9 @@ async def _calls(stack: Stack) -> list[Call]:
             return found
         last = page[-1]["n"]
         marked = ((mark_of(call["params"]), call) for call in page)
-        found += [Call(mark, call["method"], call["status"]) for mark, call in marked if mark is not None]
+        found += [
+            Call(mark, call["method"], call["status"], call["at"] + offset) for mark, call in marked if mark is not None
+        ]
 
 
 async def _effects(stack: Stack, client: Client, users: Sequence[User]) -> dict[str, int]:
@@ -150,8 +157,17 @@ async def _sets(stack: Stack, user: User, nsid: str) -> list[str]:
 
 
 async def _queues(stack: Stack) -> dict[str, int]:
-    """Messages in every queue, those in a consumer's hands too; up to five seconds old."""
-    return {name: int(queue.get("messages", 0)) for name, queue in (await stack.rabbit.queues()).items()}
+    """Messages in every queue: those in a consumer's hands too, as they were up to five seconds ago, or those ready
+    this moment, whichever is more.
+    """
+    listed = await stack.rabbit.queues()
+    return {name: max(int(queue.get("messages", 0)), await _ready(stack, name)) for name, queue in listed.items()}
+
+
+async def _ready(stack: Stack, queue: str) -> int:
+    with contextlib.suppress(aio_pika.exceptions.ChannelNotFoundEntity):
+        return await stack.rabbit.depth(queue)
+    return 0  # gone since
 
 
 async def _stuck(stack: Stack) -> dict[str, int]:

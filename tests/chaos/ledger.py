@@ -4,38 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.evidence import DEAD_LETTERS, Call, Evidence
+from tests.chaos.calls import COUNTED, EXECUTORS, Calls
+from tests.chaos.evidence import DEAD_LETTERS, Evidence
 from tests.chaos.load import Accepted
-from tests.chaos.plan import WRITES, Fault, Kind, Task
+from tests.chaos.plan import WRITES, Task
 from tests.chaos.receiver import Copy
-from tests.chaos.stack import CALLBACK_SECONDS, CALLBACKS_IN_FLIGHT
+from tests.chaos.rounds import Round
 
 ENDED = frozenset({"completed", "failed"})
-UNKNOWN = "ERR_OUTCOME_UNKNOWN"
-GAVE_UP = "Gave up after"
-ABRUPT = frozenset({Kind.KILL, Kind.STOP})
-TOGETHER = ({"notifier", "mongo"}, {"rabbitmq", "mongo"})
-"""Pairs of which the first keeps a callback's outcome from being held until the second is back to store it."""
-COUNTED = frozenset({Task.TAG, Task.SET, Task.UPLOAD})
-"""Writes whose effect can be counted afterwards; a title that is set twice is just set."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """A fault and its time: monotonic seconds when it began, and when all was well again."""
-
-    fault: Fault
-    struck: float
-    recovered: float
-    seconds: float
-    """From the fault's end to the recovery."""
-
-    @property
-    def duplicates_allowed(self) -> int:
-        """As many as callbacks can have been in flight, if it took what only the notifier knew; else none."""
-        targets = {blow.target for blow in self.fault.blows}
-        cut = any(blow.target == "notifier" and blow.kind in ABRUPT for blow in self.fault.blows)
-        return CALLBACKS_IN_FLIGHT if cut or any(pair <= targets for pair in TOGETHER) else 0
 
 
 @dataclass
@@ -67,19 +43,20 @@ class Ledger:
 def judge(evidence: Evidence, rounds: Sequence[Round]) -> Ledger:
     """Make the ledger."""
     ledger = Ledger([Row(str(one.fault), seconds=one.seconds) for one in rounds])
-    _jobs(ledger, evidence, rounds)
+    calls = Calls(evidence, rounds)
+    _jobs(ledger, evidence, rounds, calls)
     _duplicates(ledger, evidence, rounds)
-    _writes(ledger, evidence)
-    _leftovers(ledger, evidence)
+    _writes(ledger, evidence, calls)
+    _leftovers(ledger, evidence, rounds)
     ledger.problems += evidence.troubles
     return ledger
 
 
-def _jobs(ledger: Ledger, evidence: Evidence, rounds: Sequence[Round]) -> None:
+def _jobs(ledger: Ledger, evidence: Evidence, rounds: Sequence[Round], calls: Calls) -> None:
     for one in evidence.accepted:
         for row, during in zip(ledger.rows, rounds, strict=True):
             row.jobs += during.struck <= one.at <= during.recovered
-        flaws = list(_flaws(one, evidence))
+        flaws = list(_flaws(one, evidence, calls))
         ledger.problems += [f"{one.work.task} {one.mark} ({one.job_id}): {flaw}" for flaw in flaws]
         if any(flaw.startswith("lost:") for flaw in flaws):
             ledger.lost.add(one.job_id)
@@ -98,7 +75,7 @@ def _jobs(ledger: Ledger, evidence: Evidence, rounds: Sequence[Round]) -> None:
     }
 
 
-def _flaws(one: Accepted, evidence: Evidence) -> Iterator[str]:
+def _flaws(one: Accepted, evidence: Evidence, calls: Calls) -> Iterator[str]:
     """What is wrong with one job; `lost: …` where a promise of a 202 was broken."""
     status = evidence.status[one.job_id]
     state = status["state"]
@@ -108,17 +85,11 @@ def _flaws(one: Accepted, evidence: Evidence) -> Iterator[str]:
     stored, code = evidence.stored.get(one.job_id, (None, None))
     if stored != state:
         yield f"the gateway says {state}, MongoDB {stored}"
-    if not _may_end_so(one, state, code, str(status.get("failedReason"))):
-        yield f"it {state}: {status.get('failedReason')}"
+    flaw = calls.flaw_of_end(one, state, code, str(status.get("failedReason")))
+    if flaw:
+        yield flaw
     if one.work.calls_back:
         yield from _callback_flaws(evidence.copies[f"/{one.mark}"], one, status)
-
-
-def _may_end_so(one: Accepted, state: str, code: str | None, reason: str) -> bool:
-    """Whether such an end is honest: failures that are planned, an unknown outcome, all attempts spoilt by faults."""
-    if one.work.task is Task.WRONG:
-        return state == "failed" and (code == "FLICKR_1" or reason.startswith(GAVE_UP))
-    return state == "completed" or (code == UNKNOWN and one.work.task in WRITES) or reason.startswith(GAVE_UP)
 
 
 def _callback_flaws(copies: Sequence[Copy], one: Accepted, status: dict[str, object]) -> Iterator[str]:
@@ -156,50 +127,37 @@ def _duplicates(ledger: Ledger, evidence: Evidence, rounds: Sequence[Round]) -> 
 
 
 def _cause(taken: float, rounds: Sequence[Round]) -> int | None:
-    """The round whose fault a callback taken at this time can have met while it was in flight."""
-    near = [
-        number
-        for number, one in enumerate(rounds)
-        if one.struck - CALLBACK_SECONDS <= taken <= one.recovered + CALLBACK_SECONDS
-    ]
+    """The round whose fault met a callback, taken at this time, while it was in flight; one that allows it first."""
+    near = [number for number, one in enumerate(rounds) if one.cuts_callback(taken)]
     allowing = [number for number in near if rounds[number].duplicates_allowed]
     return next(reversed(allowing), next(reversed(near), None))
 
 
-def _writes(ledger: Ledger, evidence: Evidence) -> None:
-    calls: dict[str, list[Call]] = {}
-    for call in evidence.calls:
-        calls.setdefault(call.mark, []).append(call)
-    repeated = planned = 0
+def _writes(ledger: Ledger, evidence: Evidence, calls: Calls) -> None:
     for one in evidence.accepted:
-        if one.work.task not in WRITES:
-            continue
-        flaw = _write_flaw(one, evidence, calls.get(one.mark, []))
+        flaw = _write_flaw(one, evidence, calls) if one.work.task in WRITES else None
         if flaw:
             ledger.problems.append(f"{one.work.task} {one.mark} ({one.job_id}): {flaw}")
-        more = max(0, len(calls.get(one.mark, [])) - 1) if one.work.task is not Task.UPLOAD else 0
-        repeated += more
-        planned += more if one.work.flickr.keys() - {"latency_ms"} else 0
+    ledger.problems += calls.problems()
     doubled = {mark: count for mark, count in evidence.effects.items() if count > 1}
     ledger.problems += [f"{mark} is at Flickr {count} times" for mark, count in doubled.items()]
     ledger.figures |= {
         "writes with a 202": sum(one.work.task in WRITES for one in evidence.accepted),
-        "write calls repeated": repeated,
-        "… after a failure the simulator had orders for": planned,
+        **calls.figures(),
         "effects doubled": sum(count - 1 for count in doubled.values()),
     }
 
 
-def _write_flaw(one: Accepted, evidence: Evidence, calls: Sequence[Call]) -> str | None:
+def _write_flaw(one: Accepted, evidence: Evidence, calls: Calls) -> str | None:
     completed = evidence.status[one.job_id]["state"] == "completed"
     if completed and one.work.task in COUNTED and evidence.effects.get(one.mark, 0) == 0:
         return "lost: it completed, and Flickr knows nothing of it"
-    if completed and one.work.task is Task.META and not any(call.status == 200 for call in calls):
+    if completed and one.work.task is Task.META and not calls.worked(one.mark, one.work):
         return "lost: it completed, and Flickr never got it"
     return None
 
 
-def _leftovers(ledger: Ledger, evidence: Evidence) -> None:
+def _leftovers(ledger: Ledger, evidence: Evidence, rounds: Sequence[Round]) -> None:
     ledger.problems += [f"{count} {what}" for what, count in evidence.stuck.items() if count] + [
         f"{depth} messages in {name}" for name, depth in evidence.queues.items() if depth and name not in DEAD_LETTERS
     ]
@@ -211,6 +169,9 @@ def _leftovers(ledger: Ledger, evidence: Evidence) -> None:
     ledger.problems += [f"job {job_id} is a dead letter and didn't fail" for job_id in dead.keys() - failed]
     ledger.problems += [f"job {job_id} is {count} dead letters" for job_id, count in dead.items() if count > 1]
     ledger.problems += [f"the callback of {job_id} was given up" for job_id in evidence.dead["callback_dlq"]]
+    borne = sum(one.calls_allowed(executor) for one in rounds for executor in EXECUTORS)
+    if evidence.second_copies > borne:
+        ledger.problems.append(f"{evidence.second_copies} second copies of dead letters, {borne} can have been cut off")
     ledger.figures |= {
         "dead letters": len(dead),
         "… with a second copy beside them": evidence.second_copies,

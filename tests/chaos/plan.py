@@ -3,20 +3,26 @@
 import random
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any
 
 SERVICES = ("gateway", "auth", "executor-rest", "executor-upload", "notifier")
 SERVERS = ("rabbitmq", "mongo", "redis")
 TARGETS = (*SERVICES, *SERVERS)
+LEASEHOLDERS = ("executor-rest", "executor-upload", "notifier")
+"""Who holds leases; these have a second process, unless nobody falls silent."""
 USERS = 8
 
 
 class Kind(StrEnum):
-    """What is done to a process; CLOSE is done to every connection of RabbitMQ."""
+    """What is done to a process; CLOSE is done to every connection of RabbitMQ.
+
+    STOP outlasts heartbeats, LONG_STOP the leases too: the process wakes up when another one has taken over.
+    """
 
     KILL = "kill -9"
     STOP = "stop"
+    LONG_STOP = "long stop"
     RESTART = "restart"
     CLOSE = "close connections of"
 
@@ -61,6 +67,8 @@ class Task(StrEnum):
     WRONG = "fail for good"
 
 
+LOST_ANSWERS = (500, 502, 504)
+"""HTTP statuses after which nobody knows whether Flickr acted."""
 WRITES = frozenset({Task.TAG, Task.META, Task.SET, Task.UPLOAD})
 _MIX = {Task.ECHO: 42, Task.SEARCH: 10, Task.TAG: 16, Task.META: 10, Task.SET: 8, Task.UPLOAD: 8, Task.WRONG: 6}
 _FLICKR_FAILS: tuple[dict[str, Any], ...] = (
@@ -87,18 +95,37 @@ class Work:
     receiver: tuple[str, ...] = ()
     thinks: float = 0.0
 
+    @property
+    def fails(self) -> bool:
+        """Whether the first call is to go wrong."""
+        return bool(self.flickr.keys() - {"latency_ms"})
+
+    @property
+    def loses_answer(self) -> bool:
+        """Whether it is to go wrong in such a way that nobody knows what Flickr did."""
+        return "drop" in self.flickr or self.flickr.get("status") in LOST_ANSWERS
+
+    @property
+    def executor(self) -> str:
+        """Who makes the call."""
+        return "executor-upload" if self.task is Task.UPLOAD else "executor-rest"
+
 
 def plan_faults(seed: int, count: int, *, stops: bool = True) -> list[Fault]:
-    """So many faults: every kind of blow at every target in turn, and a pair of any two as every third."""
+    """So many faults: every kind of blow at every target in turn, a pair of any two as every third, one long stop in
+    ten.
+    """
     dice = random.Random(f"{seed} faults")  # noqa: S311 - has to be repeatable
     kinds = [Kind.KILL, Kind.RESTART, *([Kind.STOP] if stops else [])]
     deck = [Blow(kind, target) for kind in kinds for target in TARGETS] + [Blow(Kind.CLOSE, "rabbitmq")] * 2
     dice.shuffle(deck)
-    singles = cycle(deck)
+    singles, sleepers = cycle(deck), cycle(dice.sample(LEASEHOLDERS, len(LEASEHOLDERS)))
     faults = []
     for number in range(1, count + 1):
-        pair = number % 3 == 0
-        blows = _pair(dice, kinds) if pair else tuple(islice(singles, 1))
+        if stops and number % 10 == 5:
+            blows: tuple[Blow, ...] = (Blow(Kind.LONG_STOP, next(sleepers)),)
+        else:
+            blows = _pair(dice, kinds) if number % 3 == 0 else (next(singles),)
         apart, part, gap = dice.uniform(0, 2), dice.uniform(0.2, 0.9), dice.uniform(0.5, 3)
         faults.append(Fault(number, blows, round(apart, 2), round(part, 2), round(gap, 2)))
     return faults

@@ -6,14 +6,23 @@ from typing import Any
 import pytest
 
 from tests.chaos.evidence import Call, Evidence
-from tests.chaos.ledger import Ledger, Round, judge
+from tests.chaos.ledger import Ledger, judge
 from tests.chaos.load import Accepted
 from tests.chaos.plan import Blow, Fault, Kind, Task, Work
 from tests.chaos.receiver import Copy
+from tests.chaos.rounds import Dealt, Round
 from tests.chaos.stack import CALLBACKS_IN_FLIGHT
+from tests.unit.chaos.fabricated import failed
 
 KILL = Fault(1, (Blow(Kind.KILL, "notifier"),), apart=0, part=0.5, gap=1)
-ROUNDS = [Round(KILL, struck=100, recovered=110, seconds=10)]
+
+
+def a_round(*blows: tuple[Kind, str], began: float = 100.0, lasts: float = 2.0) -> Round:
+    fault = replace(KILL, blows=tuple(Blow(kind, target) for kind, target in blows))
+    return Round(fault, tuple(Dealt(blow, began, began + lasts) for blow in fault.blows), recovered=began + 10)
+
+
+ROUNDS = [a_round((Kind.KILL, "notifier"))]
 JOB = "m00001x0"
 TAGGED = {"state": "completed", "returnvalue": {"flickr": {"stat": "ok"}}}
 
@@ -25,7 +34,7 @@ def a_job(task: Task = Task.TAG, mark: str = JOB) -> Accepted:
 
 def a_copy(mark: str = JOB, **more: Any) -> Copy:
     body = {"state": "completed", "result": {"stat": "ok"}}
-    good = Copy(f"id of {mark}", sha256="ab", at=104.0, taken=True, flaw=None, body=body)
+    good = Copy(f"id of {mark}", sha256="ab", at=98.0, taken=True, flaw=None, body=body)
     return replace(good, **more)
 
 
@@ -36,7 +45,7 @@ def evidence(**changed: Any) -> Evidence:
         "status": {f"id of {JOB}": TAGGED},
         "stored": {f"id of {JOB}": ("completed", None)},
         "copies": {f"/{JOB}": [a_copy()]},
-        "calls": [Call(JOB, "flickr.photos.addTags", 200)],
+        "calls": [Call(JOB, "flickr.photos.addTags", 200, at=98.0)],
         "effects": {JOB: 1},
         "queues": {"flickr_rest": 0, "flickr_dlq": 3},
         "dead": {"flickr_dlq": [], "callback_dlq": []},
@@ -111,31 +120,12 @@ def test_a_contradiction_is_a_problem(changed: dict[str, Any]) -> None:
 def test_a_title_nobody_at_flickr_heard_of_is_a_problem() -> None:
     meta: dict[str, Any] = {"accepted": [a_job(Task.META)], "effects": {}}
     assert judged(**meta).balances
-    assert not judged(**meta, calls=[Call(JOB, "flickr.photos.setMeta", None)]).balances
+    assert not judged(**meta, calls=[Call(JOB, "flickr.photos.setMeta", None, at=98.0)]).balances
 
 
-@pytest.mark.parametrize(
-    ("task", "code", "reason", "honest"),
-    [
-        (Task.SET, "ERR_OUTCOME_UNKNOWN", "Flickr's answer was lost …", True),
-        (Task.ECHO, "ERR_OUTCOME_UNKNOWN", "Flickr's answer was lost …", False),
-        (Task.ECHO, "ERR_FLICKR_UNAVAILABLE", "Gave up after 3 attempts: …", True),
-        (Task.WRONG, "FLICKR_1", "Flickr answered with error 1: Photo not found", True),
-        (Task.TAG, "FLICKR_1", "Flickr answered with error 1: Photo not found", False),
-    ],
-    ids=["unknown set", "unknown read", "exhausted", "planned", "not planned"],
-)
-def test_a_failure_must_be_planned_or_honest(task: Task, code: str, reason: str, honest: bool) -> None:
-    body = {"state": "failed", "result": None}
-    ledger = judged(
-        accepted=[a_job(task)],
-        status={f"id of {JOB}": FAILED | {"failedReason": reason}},
-        stored={f"id of {JOB}": ("failed", code)},
-        copies={f"/{JOB}": [a_copy(body=body)]},
-        dead={"flickr_dlq": [f"id of {JOB}"], "callback_dlq": []},
-        effects={},
-    )
-    assert ledger.balances is honest
+def failures(count: int) -> dict[str, Any]:
+    """So many jobs that failed as they were meant to."""
+    return failed([(Task.WRONG, [200])] * count, "FLICKR_1", "Flickr answered with error 1: Photo not found")
 
 
 def doubles(count: int) -> dict[str, Any]:
@@ -153,7 +143,7 @@ def test_one_more_is_a_problem() -> None:
 
 
 def test_a_doubled_callback_far_from_a_fault_is_a_problem() -> None:
-    assert not judged(**doubles(1), rounds=[replace(ROUNDS[0], struck=200, recovered=210)]).balances
+    assert not judged(**doubles(1), rounds=[a_round((Kind.KILL, "notifier"), began=200)]).balances
 
 
 @pytest.mark.parametrize(
@@ -174,17 +164,28 @@ def test_a_doubled_callback_far_from_a_fault_is_a_problem() -> None:
 def test_a_doubled_callback_is_borne_where_it_was_cut_off_in_flight(
     blows: list[tuple[Kind, str]], *, borne: bool
 ) -> None:
-    fault = replace(KILL, blows=tuple(Blow(kind, target) for kind, target in blows))
-    assert judged(**doubles(1), rounds=[replace(ROUNDS[0], fault=fault)]).balances is borne
+    assert judged(**doubles(1), rounds=[a_round(*blows)]).balances is borne
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "borne"),
+    [(Kind.KILL, 94.9, False), (Kind.KILL, 95.1, True), (Kind.KILL, 102.5, False), (Kind.LONG_STOP, 102.5, False)],
+    ids=["before", "just before", "after the kill", "after the silence began"],
+)
+def test_a_doubled_callback_must_have_been_in_flight_at_the_blow(kind: Kind, at: float, *, borne: bool) -> None:
+    twice = {"copies": {f"/{JOB}": [a_copy()], "/2": [a_copy("2", at=at), a_copy("2", at=at + 9)]}}
+    assert judged(**twice, rounds=[a_round((kind, "notifier"), lasts=20)]).balances is borne
 
 
 def test_a_job_that_is_two_dead_letters_is_a_problem() -> None:
-    failed: dict[str, Any] = {
-        "status": {f"id of {JOB}": FAILED | {"failedReason": "Gave up after 3 attempts."}},
-        "stored": {f"id of {JOB}": ("failed", "FLICKR_105")},
-        "copies": {f"/{JOB}": [a_copy(body={"state": "failed", "result": None})]},
-        "effects": {},
-    }
-    once = [f"id of {JOB}"]
-    assert judged(**failed, dead={"flickr_dlq": once, "callback_dlq": []}).balances
-    assert not judged(**failed, dead={"flickr_dlq": once * 2, "callback_dlq": []}).balances
+    assert judged(**failures(1)).balances
+    twice = failures(1)["dead"]["flickr_dlq"] * 2
+    assert not judged(**failures(1) | {"dead": {"flickr_dlq": twice, "callback_dlq": []}}).balances
+
+
+@pytest.mark.parametrize(("copies", "balances"), [(16, True), (17, False)])
+def test_second_copies_of_letters_are_borne_as_far_as_an_executor_can_have_left_them(
+    copies: int, *, balances: bool
+) -> None:
+    assert judged(second_copies=copies, rounds=[a_round((Kind.KILL, "executor-rest"))]).balances is balances
+    assert not judged(second_copies=1, rounds=[]).balances
