@@ -165,9 +165,10 @@ async def _queues(stack: Stack) -> dict[str, int]:
 
 
 async def _ready(stack: Stack, queue: str) -> int:
-    with contextlib.suppress(aio_pika.exceptions.ChannelNotFoundEntity):
+    # Gone since, or exclusive to the process that hears of revoked tokens by it: there the list has to do.
+    with contextlib.suppress(aio_pika.exceptions.ChannelClosed):
         return await stack.rabbit.depth(queue)
-    return 0  # gone since
+    return 0
 
 
 async def _stuck(stack: Stack) -> dict[str, int]:
