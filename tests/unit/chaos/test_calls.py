@@ -78,6 +78,15 @@ def test_a_failure_nobody_brought_about_is_a_problem(jobs: list[Job], end: tuple
     assert not balances(failed(jobs, *end))
 
 
+@pytest.mark.parametrize("task", [Task.ECHO, Task.TAG, Task.META])
+def test_what_can_be_repeated_is_never_of_unknown_outcome_not_even_in_a_fault(task: Task) -> None:
+    assert not balances(failed([(task, [None])], *UNKNOWN), REST_KILLED)
+
+
+def test_orders_that_no_call_met_are_no_excuse() -> None:
+    assert not balances(failed([(Task.SET, [200])], *UNKNOWN, flickr={"drop": "after"}))
+
+
 @pytest.mark.parametrize("task", [Task.TAG, Task.META, Task.SET])
 def test_a_job_that_failed_and_is_at_flickr_is_a_problem_unless_it_says_that_nobody_knows(task: Task) -> None:
     there: dict[str, Any] = {"effects": {"m00000x0": 1}} if task is not Task.META else {}
