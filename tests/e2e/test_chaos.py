@@ -1,5 +1,5 @@
-"""`make chaos`, short: executor-rest and MongoDB are killed, gateway and RabbitMQ restarted at once, all under load,
-and the ledger balances. Nobody falls silent, and auth, notifier, executor-upload and Redis come to no harm here.
+"""`make chaos`, short: RabbitMQ and executor-upload are killed, then Redis together with a restart of the gateway, all
+under load, and the ledger balances. Nobody falls silent, and auth, executor-rest, notifier and MongoDB aren't struck.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from tests.support.run_env import ROOT, run_dir
 
 pytestmark = [pytest.mark.few, pytest.mark.timeout(180)]
 
-SEED, JOBS, FAULTS = 206, 120, 3
+SEED, JOBS, FAULTS = 89, 120, 3
 
 
 async def test_nothing_is_lost() -> None:
@@ -31,5 +31,5 @@ async def test_nothing_is_lost() -> None:
     assert process.returncode == 0, out.decode()
     result = json.loads((folder / "chaos.json").read_text(encoding="utf-8"))
     assert (result["figures"]["jobs with a 202"], result["figures"]["lost"]) == (JOBS, 0)
-    faults = ["kill -9 executor-rest", "kill -9 mongo", "restart gateway + restart rabbitmq"]
+    faults = ["kill -9 rabbitmq", "kill -9 executor-upload", "kill -9 redis + restart gateway"]
     assert [row["fault"] for row in result["rows"]] == faults
