@@ -29,11 +29,12 @@ def ensure_usable(process: str, environment: Mapping[str, str], *, folder: Path)
 
     ``folder`` is where it would run. For a moment the environment of this process is replaced.
     """
+    settings = SETTINGS[process.partition("-")[0]]
     with contextlib.chdir(folder), _instead(environment):
         try:
-            load(SETTINGS[process.partition("-")[0]])
+            load(settings)
         except SystemExit as refused:
-            raise BadSetting(str(refused)) from None
+            raise BadSetting(f"{settings.model_config.get('env_prefix', '')}{refused}") from None
 
 
 @contextlib.contextmanager
