@@ -257,7 +257,12 @@ async def good_days_and_bad_ones(scene: Scene, account: Account) -> None:
     photo = await account.hand_over(jpeg(1500))
     params = {"photo_ref": photo, "title": MARKER}
     jobs.append(await account.enqueue_upload(params, callback_url=receiver.url("/up"), callback_secret=secret))
-    refused: dict[str, Any] = {"callback_secret": secret, "params": {"text": MARKER}, "user_id": account.user_id, "method": METHOD}
+    refused: dict[str, Any] = {
+        "callback_secret": secret,
+        "params": {"text": MARKER},
+        "user_id": account.user_id,
+        "method": METHOD,
+    }
     for url in (f"http://me:{userinfo}@127.0.0.1/", "http://10.0.0.1/", "http://[fe80::1]/", "ftp://x/"):
         reply = await account.hub.enqueue(callback_url=url, **refused)
         assert reply.status_code == httpx2.codes.BAD_REQUEST
