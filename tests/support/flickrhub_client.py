@@ -1,9 +1,7 @@
 """FlickrHub as its clients use it: plain HTTP against a running gateway, the replies unjudged."""
 
-import asyncio
 import contextlib
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -76,12 +74,9 @@ class FlickrHub:
         assert shown, f"no verifier in the simulator's page: {page[:500]}"
         return shown[1]
 
-    async def accepted(self, *, patience: float = 0.0, **body: Any) -> str:
-        """Enqueue a job that must be accepted; its id. For so many seconds a 503 is obeyed: by coming again later."""
-        ends, reply = time.monotonic() + patience, await self.enqueue(**body)
-        while reply.status_code == httpx2.codes.SERVICE_UNAVAILABLE and time.monotonic() < ends:
-            await asyncio.sleep(float(reply.headers["retry-after"]))
-            reply = await self.enqueue(**body)
+    async def accepted(self, **body: Any) -> str:
+        """Enqueue a job that must be accepted; its id."""
+        reply = await self.enqueue(**body)
         assert reply.status_code == httpx2.codes.ACCEPTED, reply.text
         return str(reply.json()["data"]["job_id"])
 
