@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from yarl import URL
 
+from flickrhub_common.broker import Messaging
 from flickrhub_common.mongo import make_mongo
 from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import MongoSettings, RabbitSettings, RedisSettings
@@ -47,6 +48,15 @@ async def rabbit_settings(rabbit_admin: RabbitAdmin) -> RabbitSettings:
     """RabbitMQ with the vhost of this test."""
     url = URL(needed("RABBIT_URL")).with_path(rabbit_admin.vhost)
     return RabbitSettings(rabbit_url=SecretStr(str(url)))
+
+
+@pytest.fixture
+async def others(rabbit_settings: RabbitSettings) -> AsyncIterator[Messaging]:
+    """The other services: puts messages where they put them, and has everything declared."""
+    messaging = Messaging(rabbit_settings, service="test", drain_seconds=2)
+    await messaging.start()
+    yield messaging
+    await messaging.stop()
 
 
 @pytest.fixture

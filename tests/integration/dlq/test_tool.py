@@ -46,15 +46,6 @@ JOBS = "flickr_rest"
 NOBODY = RabbitSettings(rabbit_url=SecretStr("amqp://guest:s3cret@127.0.0.1:1/"))
 
 
-@pytest.fixture
-async def others(rabbit_settings: RabbitSettings) -> AsyncIterator[Messaging]:
-    """What puts letters where the services put them; it has everything declared."""
-    messaging = Messaging(rabbit_settings, service="test")
-    await messaging.start()
-    yield messaging
-    await messaging.stop()
-
-
 async def start(
     settings: RabbitSettings, *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
 ) -> asyncio.subprocess.Process:

@@ -9,7 +9,6 @@ import pytest
 from pydantic import SecretStr
 from yarl import URL
 
-from flickrhub_common.broker import Messaging
 from flickrhub_common.settings import MongoSettings, RabbitSettings, RedisSettings
 from flickrhub_gateway.settings import GatewaySettings
 from tests.integration.gateway.parts import INTERNAL_TOKEN, Gateway, Store, StubAuth, running_gateway, serving, through
@@ -66,15 +65,6 @@ async def store(settings: GatewaySettings) -> AsyncIterator[Store]:
     store = Store(settings)
     yield store
     await store.close()
-
-
-@pytest.fixture
-async def others(rabbit_settings: RabbitSettings) -> AsyncIterator[Messaging]:
-    """The other services' way to send events."""
-    messaging = Messaging(rabbit_settings, service="test", drain_seconds=2)
-    await messaging.start()
-    yield messaging
-    await messaging.stop()
 
 
 async def _between(url: SecretStr, port: int) -> AsyncIterator[TcpProxy]:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -39,15 +38,6 @@ OLD = "k1:" + b64encode(b"1" * 32).decode()
 NEW = "k2:" + b64encode(b"2" * 32).decode()
 BEFORE, RING, AFTER = KeyRing.parse(OLD), KeyRing.parse(f"{NEW},{OLD}"), KeyRing.parse(NEW)
 PURPOSE = "callback_secret"
-
-
-@pytest.fixture
-async def others(rabbit_settings: RabbitSettings) -> AsyncIterator[Messaging]:
-    """What puts messages where the services put them; it has everything declared."""
-    messaging = Messaging(rabbit_settings, service="test")
-    await messaging.start()
-    yield messaging
-    await messaging.stop()
 
 
 @pytest.fixture(autouse=True)
