@@ -1,0 +1,83 @@
+"""Calls that come while others are under way, made together: one round trip and one flush to disk for all of them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MOST_TOGETHER = 100
+
+
+class Batcher(Generic[T, R]):
+    """Gathers what is asked for at the same time (group commit): whoever calls waits for their own answer, as ever.
+
+    Nobody waits for company. What is asked for in one turn of the event loop goes out together, and what comes while
+    ``at_once`` batches are under way goes with the next. ``act`` gets the items in the order in which they came and
+    returns an answer for each, in that order; an answer that is an exception is raised to its caller alone, what
+    ``act`` raises is raised to all callers of the batch.
+
+    An item whose caller was cancelled before its batch began is left out; after that it is done all the same.
+    """
+
+    def __init__(
+        self,
+        act: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+        *,
+        most: int = MOST_TOGETHER,
+        at_once: int = 1,
+    ) -> None:
+        self._act = act
+        self._most = most
+        self._at_once = at_once
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, item: T) -> R:
+        """Have this done, with others or alone. Raises what ``act`` raises or answers."""
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, answer))
+        if len(self._workers) < self._at_once:
+            worker = asyncio.create_task(self._work(), name="batch")
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        return await answer
+
+    async def _work(self) -> None:
+        while batch := self._next():
+            try:
+                answers = await self._answers([item for item, _ in batch])
+            except BaseException:
+                for _, answer in batch:
+                    answer.cancel()
+                raise
+            for (_, answer), found in zip(batch, answers, strict=False):
+                _give(answer, found)
+
+    async def _answers(self, items: list[T]) -> Sequence[R | Exception]:
+        try:
+            answers = await self._act(items)
+        except Exception as error:  # noqa: BLE001 - raised to every caller
+            return [error] * len(items)
+        if len(answers) != len(items):
+            return [RuntimeError("a batch was answered with another number of answers")] * len(items)
+        return answers
+
+    def _next(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._most:
+            item, answer = self._waiting.popleft()
+            if not answer.done():
+                batch.append((item, answer))
+        return batch
+
+
+def _give(answer: asyncio.Future[R], found: R | Exception) -> None:
+    if answer.done():  # its caller was cancelled meanwhile
+        return
+    if isinstance(found, Exception):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
