@@ -12,7 +12,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	dlq lock docs bench-upload bench-isolation chaos fuzz rotate-keys
+	dlq lock docs bench bench-upload bench-isolation chaos fuzz rotate-keys
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,10 @@ test-contract: servers ## every row of the contract over HTTP
 
 test-e2e: servers ## whole walks through the running stack
 	@$(TEST_STACK) test tests/e2e $(ARGS)
+
+bench: ## jobs/s, latencies, CPU and memory beside a bare chain through RabbitMQ (ARGS="--phases saturation")
+	@deploy/local/bootstrap.sh bench
+	@.venv/bin/python -m tests.bench.speed $(ARGS)
 
 bench-isolation: servers ## another user's callbacks while one's receiver hangs and 10,000 wait for it (ARGS="--blocks 3")
 	@.venv/bin/python -m tests.bench.isolation $(ARGS)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install what the local stack needs and doesn't find: `bootstrap.sh python` or `bootstrap.sh servers`.
+# Install what the local stack needs and doesn't find: `bootstrap.sh python`, `bootstrap.sh servers`, or
+# `bootstrap.sh bench`, which is the servers and the nginx that stands for Flickr in `make bench`.
 #
 # Runs as root or as a user with sudo, again and again: with everything in place it only looks. What it can't install it
 # names in one line, and ends with 1.
@@ -214,17 +215,41 @@ ensure_mongod() {
     fail "MongoDB is needed: put a mongod (6.0 or newer) that runs here on the PATH, or set MONGO_URL"
 }
 
+# nginx, and its module that can let an answer wait. Never run as the system's service.
+nginx_is_there() {
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v nginx >/dev/null &&
+        [ -e /usr/lib/nginx/modules/ngx_http_echo_module.so ]
+}
+
+ensure_nginx() {
+    nginx_is_there && return 0
+    ours=yes
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v nginx >/dev/null && ours=no
+    apt_install nginx libnginx-mod-http-echo && nginx_is_there ||
+        fail "nginx is needed: install the packages nginx and libnginx-mod-http-echo"
+    [ "$ours" = no ] || keep_off nginx.service
+}
+
+ensure_servers() {
+    ensure_rabbitmq
+    ensure_redis
+    ensure_mongod
+}
+
 case "${1:-}" in
 python)
     setup_python
     ;;
 servers)
     setup_python
-    ensure_rabbitmq
-    ensure_redis
-    ensure_mongod
+    ensure_servers
+    ;;
+bench)
+    setup_python
+    ensure_servers
+    ensure_nginx
     ;;
 *)
-    fail "usage: bootstrap.sh python|servers"
+    fail "usage: bootstrap.sh python|servers|bench"
     ;;
 esac

@@ -11,10 +11,8 @@ import httpx2
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from deploy.local.stack.caller import HANDED_OUT
 from deploy.local.stack.down import clean, down
 from deploy.local.stack.places import Places
-from deploy.local.stack.ports import DEFAULTS
 from deploy.local.stack.up import up
 from flickrhub_common.mongo import Database, make_mongo
 from flickrhub_common.redis import make_redis
@@ -22,6 +20,7 @@ from flickrhub_common.settings import MongoSettings, RedisSettings
 from tests.chaos.plan import LEASEHOLDERS
 from tests.chaos.standbys import started
 from tests.support.flickrhub_client import FlickrHub, flickrhub
+from tests.support.other_stacks import forget_other_stacks
 from tests.support.rabbit_admin import RabbitAdmin
 from tests.support.run_env import needed
 from tests.support.simulator import Simulator, simulator
@@ -80,7 +79,7 @@ async def chaos_stack(places: Places, *, standbys: bool) -> AsyncIterator[Stack]
 
     With `standbys` every leaseholder has a second process, which no fault strikes.
     """
-    _forget_other_stacks()
+    forget_other_stacks()
     os.environ["RUN_DIR"] = str(places.run)
     clean(places)
     try:
@@ -89,14 +88,6 @@ async def chaos_stack(places: Places, *, standbys: bool) -> AsyncIterator[Stack]
             yield stack
     finally:
         await asyncio.to_thread(down, places)
-
-
-def _forget_other_stacks() -> None:
-    """Have nothing of another stack's `env` in the environment, whose processes aren't ours to kill."""
-    exported = {*HANDED_OUT, *DEFAULTS} | {f"{name}_FILE" for name in HANDED_OUT}
-    for name in list(os.environ):
-        if name in exported or name.endswith("_URL") or name.startswith("RABBIT_MANAGEMENT_"):
-            del os.environ[name]
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,75 @@
+"""`make bench`: how fast the hub is, beside a bare chain through the same RabbitMQ, and what a job costs.
+
+Runs a stack of its own (RUN_DIR, else `.run-bench`) with limits and cache off and nginx in Flickr's place, and prints
+tables; all figures land in a JSON file. Exit status 1 when a target isn't met; what it means is in docs/performance.md.
+
+    python -m tests.bench.speed [--phases chain,offered,saturation] [--smoke] [--json PATH]
+"""
+
+import argparse
+import datetime
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from deploy.local.stack.places import Places
+from tests.bench.speed.phases import Phases, say
+from tests.bench.speed.report import report
+from tests.bench.speed.results import Results, default_path, write
+from tests.bench.speed.sizes import SMOKE, Sizes
+from tests.bench.speed.stack import bench_stack
+
+RUN_DIR = ".run-bench"
+PHASES = ("chain", "offered", "saturation")
+
+
+async def measure(places: Places, phases: list[str], sizes: Sizes) -> Results:
+    """Bring up a stack, run these phases in their order, forget the stack; what was measured."""
+    results, began = Results(), time.monotonic()
+    async with bench_stack(places) as stack:
+        run = Phases(stack, sizes, results)
+        await run.warm_up()
+        for name in (phase for phase in PHASES if phase in phases):
+            await getattr(run, name)()
+        if "chain" in phases and len(phases) > 1:
+            await run.chain()  # again, so that a machine that changes meanwhile shows
+        run.finish()
+    results.seconds = time.monotonic() - began
+    return results
+
+
+def asked_for(arguments: list[str]) -> argparse.Namespace:
+    """The command line. Ends the process when there is no such phase."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument(
+        "--phases",
+        "--only",
+        default=",".join(PHASES),
+        help=f"which, separated by commas: {', '.join(PHASES)} (all unless said otherwise)",
+    )
+    parser.add_argument("--smoke", action="store_true", help="tiny counts: shows that it runs, says nothing of speed")
+    parser.add_argument("--json", type=Path, help="where the figures go; .run/bench/<UTC time>.json unless said")
+    asked = parser.parse_args(arguments)
+    asked.phases = asked.phases.split(",")
+    unknown = set(asked.phases) - set(PHASES)
+    if unknown:
+        parser.error(f"no such phase: {', '.join(sorted(unknown))}")
+    return asked
+
+
+async def main(arguments: list[str]) -> int:
+    """Measure, print, keep; the exit status."""
+    asked = asked_for(arguments)
+    places = Places.from_environment({"RUN_DIR": os.environ.get("RUN_DIR") or RUN_DIR})
+    results = await measure(places, asked.phases, SMOKE if asked.smoke else Sizes())
+    path = asked.json or default_path(datetime.datetime.now(datetime.UTC))
+    write(path, results)
+    say(f"\n{report(results)}\n\n{results.seconds:.0f} s in all; {places.shown(path.resolve())}")
+    return 0 if asked.smoke or all(judgement.met for judgement in results.judgements()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main(sys.argv[1:])))

@@ -1,0 +1,99 @@
+"""What is measured, as values: percentiles, and the figures of each phase."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """The smallest of these ordered values that at least this part of them (0 to 1) doesn't exceed: nearest rank."""
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Times in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    most: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Spread":
+        """Of at least one time in seconds."""
+        ordered = sorted(seconds)
+        p50, p95, p99 = (round(1000 * percentile(ordered, part), 2) for part in (0.5, 0.95, 0.99))
+        return cls(p50, p95, p99, round(1000 * ordered[-1], 2))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One job: when it was to be sent, when its 202 came, when its callback came; one clock."""
+
+    due: float
+    accepted: float
+    called_back: float
+
+
+@dataclass(frozen=True)
+class LoadFigures:
+    """A phase of load. `offered` is the rate in jobs/s, None when so many connections sent as fast as they could."""
+
+    name: str
+    jobs: int
+    offered: float | None
+    connections: int
+    enqueue_per_second: float
+    enqueue_ms: Spread
+    callbacks_per_second: float
+    accept_to_callback_ms: Spread
+    enqueue_to_callback_ms: Spread
+    most_pending: int
+    drain_seconds: float
+    drain_per_second: float
+    callbacks_again: int
+    cpu_ms_per_job: dict[str, float] = field(default_factory=dict)
+    resident_most: dict[str, int] = field(default_factory=dict)
+
+
+def most_at_once(jobs: Sequence[Timed]) -> int:
+    """How many jobs at the most were due and not called back."""
+    changes = [(job.due, 1) for job in jobs] + [(job.called_back, -1) for job in jobs]
+    most = now = 0
+    for _, change in sorted(changes):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def load_figures(
+    name: str, jobs: Sequence[Timed], *, offered: float | None, connections: int, again: int = 0
+) -> LoadFigures:
+    """The figures of a phase's jobs.
+
+    Rates count from the first job to the last 202, or the last callback. What drains is what is pending at the last
+    202, over the time until the last callback.
+    """
+    began = min(job.due for job in jobs)
+    all_accepted = max(job.accepted for job in jobs)
+    all_back = max(job.called_back for job in jobs)
+    left = sum(job.called_back > all_accepted for job in jobs)
+    draining = all_back - all_accepted
+    return LoadFigures(
+        name=name,
+        jobs=len(jobs),
+        offered=offered,
+        connections=connections,
+        enqueue_per_second=round(len(jobs) / (all_accepted - began), 1),
+        enqueue_ms=Spread.of([job.accepted - job.due for job in jobs]),
+        callbacks_per_second=round(len(jobs) / (all_back - began), 1),
+        accept_to_callback_ms=Spread.of([max(0.0, job.called_back - job.accepted) for job in jobs]),
+        enqueue_to_callback_ms=Spread.of([job.called_back - job.due for job in jobs]),
+        most_pending=most_at_once(jobs),
+        drain_seconds=round(max(0.0, draining), 3),
+        drain_per_second=round(left / draining, 1) if left else 0.0,
+        callbacks_again=again,
+    )

@@ -1,0 +1,95 @@
+"""The phases that put load on the hub, and the bare chain beside them."""
+
+import dataclasses
+import gc
+import sys
+from collections.abc import Awaitable
+
+from tests.bench.speed.chain import chain_rounds
+from tests.bench.speed.figures import LoadFigures, load_figures
+from tests.bench.speed.load import CONNECTIONS
+from tests.bench.speed.processes import cpu_ms_per_job
+from tests.bench.speed.results import Results
+from tests.bench.speed.sizes import Sizes
+from tests.bench.speed.stack import Stack
+from tests.bench.speed.targets import SATURATION
+from tests.support.run_env import needed
+
+CALLBACKS_WITHIN_SECONDS = 240.0
+
+
+def say(line: str) -> None:
+    """Progress, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+class Phases:
+    """Each method is a phase: it leaves its figures in `results`."""
+
+    def __init__(self, stack: Stack, sizes: Sizes, results: Results) -> None:
+        self._stack = stack
+        self._sizes = sizes
+        self._results = results
+
+    async def warm_up(self) -> None:
+        """Some jobs that nobody counts: connections and lent tokens are there afterwards."""
+        await self._closed("warm-up", self._sizes.warm_up)
+        self._results.memory_before = self._memory()
+
+    async def chain(self) -> None:
+        """Some rounds of the bare chain."""
+        sizes = self._sizes
+        rounds = await chain_rounds(needed("RABBIT_URL"), count=sizes.chain_messages, rounds=sizes.chain_rounds)
+        self._results.chain.rounds += rounds
+        say(f"bare chain: {', '.join(f'{rate:.0f}' for rate in rounds)} a second")
+
+    async def offered(self) -> None:
+        """Load at fixed rates."""
+        load = self._stack.load
+        for rate in self._sizes.rates:
+            name, count = f"{rate:g}/s", round(rate * self._sizes.offered_seconds)
+            self._results.loads[name] = await self._measured(name, count, load.offered(count, rate=rate), offered=rate)
+
+    async def saturation(self) -> None:
+        """As much as goes with so many connections: some rounds, of which the median one is told."""
+        rounds = [await self._closed(SATURATION, self._sizes.saturation) for _ in range(self._sizes.saturation_rounds)]
+        self._results.saturation_rounds = [figures.callbacks_per_second for figures in rounds]
+        rounds.sort(key=lambda figures: figures.callbacks_per_second)
+        self._results.loads[SATURATION] = rounds[len(rounds) // 2]
+
+    def finish(self) -> None:
+        """Note what only the end shows."""
+        self._results.memory_after = self._memory()
+
+    async def _closed(self, name: str, count: int) -> LoadFigures:
+        return await self._measured(name, count, self._stack.load.closed(count))
+
+    async def _measured(
+        self, name: str, count: int, sending: Awaitable[None], *, offered: float | None = None
+    ) -> LoadFigures:
+        """The figures of one load: it is sent, and all its callbacks come."""
+        load, processes = self._stack.load, self._stack.processes
+        most: dict[str, int] = {}
+        gc.collect()
+        gc.disable()  # this process's own pauses are no latency of the hub
+        try:
+            async with processes.watched(most):
+                before = processes.usage()
+                await sending
+                await load.arrivals.all_here(within=CALLBACKS_WITHIN_SECONDS)
+                after = processes.usage()
+        finally:
+            gc.enable()
+        told = load_figures(name, load.timed(), offered=offered, connections=CONNECTIONS, again=load.arrivals.again)
+        say(_line(told))
+        cpu = cpu_ms_per_job(before, after, count)
+        return dataclasses.replace(told, cpu_ms_per_job=cpu, resident_most=most)
+
+    def _memory(self) -> dict[str, int]:
+        return {name: usage.resident for name, usage in self._stack.processes.usage().items()}
+
+
+def _line(told: LoadFigures) -> str:
+    rates = f"{told.enqueue_per_second:.0f} 202s/s, {told.callbacks_per_second:.0f} callbacks/s"
+    return f"{told.name}: {told.jobs} jobs, {rates}, p95 {told.accept_to_callback_ms.p95:.0f} ms from 202 to callback"

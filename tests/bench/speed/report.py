@@ -1,0 +1,106 @@
+"""The tables that are printed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tests.bench.speed.figures import MIB, LoadFigures, Spread
+from tests.bench.speed.processes import GENERATOR, STUB
+from tests.bench.speed.results import Results
+
+MEASURING = (STUB, GENERATOR)
+SMALL_MS = 0.02
+HEADS = (
+    *("load", "jobs", "202s/s", "enqueue p50 / p95 / p99 ms", "callbacks/s", "202 to callback ms"),
+    *("enqueue to callback ms", "most pending", "drained/s"),
+)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, its columns aligned for the terminal: the first to the left, the others to the right."""
+    cells = [list(heads), *(list(row) for row in rows)]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(heads))]
+
+    def line(row: Sequence[str]) -> str:
+        first, *others = zip(row, widths, strict=True)
+        return "| " + " | ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]) + " |"
+
+    rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+    return "\n".join([line(cells[0]), f"|{rule}|", *map(line, cells[1:])])
+
+
+def loads_table(loads: Iterable[LoadFigures]) -> str:
+    """Rates and latencies of every phase of load."""
+    return table(
+        HEADS,
+        [
+            (
+                load.name,
+                str(load.jobs),
+                f"{load.enqueue_per_second:.0f}",
+                _told(load.enqueue_ms),
+                f"{load.callbacks_per_second:.0f}",
+                _told(load.accept_to_callback_ms),
+                _told(load.enqueue_to_callback_ms),
+                str(load.most_pending),
+                f"{load.drain_per_second:.0f}",
+            )
+            for load in loads
+        ],
+    )
+
+
+def _told(spread: Spread) -> str:
+    return " / ".join(
+        f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in (spread.p50, spread.p95, spread.p99)
+    )
+
+
+def cpu_table(loads: Mapping[str, LoadFigures]) -> str:
+    """Milliseconds of processor time per job by process, what measuring costs apart from what the hub costs."""
+    names = _names(load.cpu_ms_per_job for load in loads.values())
+    hub = [name for name in names if name not in MEASURING]
+
+    def row(title: str, parts: Sequence[str]) -> tuple[str, ...]:
+        sums = (sum(load.cpu_ms_per_job.get(part, 0.0) for part in parts) for load in loads.values())
+        return (title, *(f"{value:.2f}" for value in sums))
+
+    idle = [name for name in hub if max(load.cpu_ms_per_job.get(name, 0.0) for load in loads.values()) < SMALL_MS]
+    rows = [row(name, [name]) for name in hub if name not in idle]
+    rows += [row("the hub and its servers", hub), *(row(name, [name]) for name in names if name in MEASURING)]
+    return table(("CPU ms per job", *loads), rows)
+
+
+def memory_table(results: Results) -> str:
+    """Resident memory of every process."""
+    most: dict[str, int] = {}
+    for load in results.loads.values():
+        for name, size in load.resident_most.items():
+            most[name] = max(most.get(name, 0), size)
+    columns = (results.memory_before, most, results.memory_after)
+    rows = [(name, *(f"{column.get(name, 0) / MIB:.0f}" for column in columns)) for name in _names(columns)]
+    return table(("resident MiB", "before", "most", "after"), rows)
+
+
+def targets_table(results: Results) -> str:
+    """What was promised, what came out."""
+    rows = [(each.promised, each.measured, "yes" if each.met else "NO") for each in results.judgements()]
+    return table(("target", "measured", "met"), rows)
+
+
+def report(results: Results) -> str:
+    """Everything, in the order of interest."""
+    parts = []
+    if results.loads:
+        parts += [loads_table(results.loads.values()), cpu_table(results.loads), memory_table(results)]
+    if results.saturation_rounds:
+        rounds = ", ".join(f"{rate:.0f}" for rate in results.saturation_rounds)
+        parts.append(f"saturation, each round: {rounds} jobs/s")
+    if results.chain.rounds:
+        rounds = ", ".join(f"{rate:.0f}" for rate in results.chain.rounds)
+        parts.append(f"bare chain: median {results.chain.per_second:.0f}/s (rounds: {rounds})")
+    if results.judgements():
+        parts.append(targets_table(results))
+    return "\n\n".join(parts)
+
+
+def _names(columns: Iterable[Mapping[str, object]]) -> list[str]:
+    return list(dict.fromkeys(name for column in columns for name in column))
