@@ -1,6 +1,7 @@
 """Calls made together."""
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 
 import pytest
@@ -120,3 +121,57 @@ async def test_who_is_cancelled_afterwards_leaves_the_others_their_answers() -> 
     assert await staying == 2
     with pytest.raises(asyncio.CancelledError):
         await leaving
+
+
+async def test_whoever_has_an_answer_may_call_again_at_once() -> None:
+    act = Doubling()
+    batcher = Batcher(act)
+
+    async def twice(number: int) -> int:
+        return await batcher(await batcher(number))
+
+    async with asyncio.timeout(1):
+        assert list(await asyncio.gather(twice(1), twice(2))) == [4, 8]
+
+
+async def test_a_batch_may_wait_for_company_but_not_once_it_is_full() -> None:
+    act = Doubling()
+    batcher = Batcher(act, most=2, gather_seconds=0.05)
+    first = asyncio.create_task(batcher(1))
+    await asyncio.sleep(0.01)
+
+    assert list(await asyncio.gather(first, batcher(2))) == [2, 4]
+    assert act.batches == [[1, 2]]
+    hasty = Batcher(act, most=2, gather_seconds=60)
+    async with asyncio.timeout(1):
+        assert list(await asyncio.gather(hasty(3), hasty(4))) == [6, 8]
+
+
+async def test_a_batch_takes_no_more_once_it_is_large() -> None:
+    act = Doubling()
+    batcher = Batcher(act, size=lambda number: number, most_size=5)
+
+    assert await asyncio.gather(*(batcher(number) for number in (3, 1, 9, 2, 2))) == [6, 2, 18, 4, 4]
+    assert act.batches == [[3, 1, 9], [2, 2]]
+
+
+async def test_a_batch_has_no_context_of_a_caller() -> None:
+    whose = contextvars.ContextVar("whose", default="nobody's")
+
+    async def tell(items: Sequence[str]) -> list[str]:
+        return [whose.get()] * len(items)
+
+    whose.set("a caller's")
+    assert await Batcher(tell)("") == "nobody's"
+
+
+async def test_items_whose_callers_have_all_gone_are_no_batch() -> None:
+    act = Doubling()
+    batcher = Batcher(act, gather_seconds=0.01)
+    gone = asyncio.create_task(batcher(1))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait({gone})
+
+    assert await batcher(2) == 4
+    assert act.batches == [[2]]
