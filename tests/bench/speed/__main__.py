@@ -3,7 +3,7 @@
 Runs a stack of its own (RUN_DIR, else `.run-bench`) with limits and cache off and nginx in Flickr's place, and prints
 tables; all figures land in a JSON file. Exit status 1 when a target isn't met; what it means is in docs/performance.md.
 
-    python -m tests.bench.speed [--phases chain,offered,saturation] [--smoke] [--json PATH]
+    python -m tests.bench.speed [--phases chain,enqueue,offered,saturation,scaling,backlog] [--smoke] [--json PATH]
 """
 
 import argparse
@@ -11,34 +11,43 @@ import datetime
 import os
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import uvloop
 
 from deploy.local.stack.places import Places
-from tests.bench.speed.phases import Phases, say
+from tests.bench.speed.phases import Phases
+from tests.bench.speed.progress import say
 from tests.bench.speed.report import report
 from tests.bench.speed.results import Results, default_path, write
 from tests.bench.speed.sizes import SMOKE, Sizes
 from tests.bench.speed.stack import bench_stack
 
 RUN_DIR = ".run-bench"
-PHASES = ("chain", "offered", "saturation")
+CHAIN = "chain"
+PHASES = (CHAIN, "enqueue", "offered", "saturation", "scaling", "backlog")
+"""In their order: a backlog that would take too long is left to the end of the stack."""
 
 
-async def measure(places: Places, phases: list[str], sizes: Sizes) -> Results:
+async def measure(places: Places, phases: Collection[str], sizes: Sizes) -> Results:
     """Bring up a stack, run these phases in their order, forget the stack; what was measured."""
     results, began = Results(), time.monotonic()
     async with bench_stack(places) as stack:
         run = Phases(stack, sizes, results)
         await run.warm_up()
-        for name in (phase for phase in PHASES if phase in phases):
+        for name in in_order(phases):
             await getattr(run, name)()
-        if "chain" in phases and len(phases) > 1:
-            await run.chain()  # again, so that a machine that changes meanwhile shows
         run.finish()
     results.seconds = time.monotonic() - began
     return results
+
+
+def in_order(phases: Collection[str]) -> list[str]:
+    """The phases one after the other; the chain before and after those it stands beside, as the machine may change."""
+    chain = [CHAIN] if CHAIN in phases else []
+    beside, after = ([name for name in part if name in phases] for part in (PHASES[1:4], PHASES[4:]))
+    return [*chain, *beside, *(chain if beside else []), *after]
 
 
 def asked_for(arguments: list[str]) -> argparse.Namespace:

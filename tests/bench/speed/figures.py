@@ -1,6 +1,7 @@
 """What is measured, as values: percentiles, and the figures of each phase."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -97,3 +98,69 @@ def load_figures(
         drain_per_second=round(left / draining, 1) if left else 0.0,
         callbacks_again=again,
     )
+
+
+@dataclass(frozen=True)
+class EnqueueFigures:
+    """Jobs handed over while no executor takes them: what the gateway can do alone."""
+
+    jobs: int
+    per_second: float
+    enqueue_ms: Spread
+    cpu_ms_per_job: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Drain:
+    """One queue: how many waited, how fast they came in and went, memory in bytes by process."""
+
+    queued: int
+    counted: int
+    enqueue_per_second: float
+    per_second: float
+    at_rest: dict[str, int]
+    draining: dict[str, int]
+    emptied_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class BacklogFigures:
+    """Short queues and the long one."""
+
+    short: list[Drain]
+    long: Drain
+
+    @property
+    def short_per_second(self) -> float:
+        """The mean of the short ones' rates: one is measured before the long one, one after it."""
+        return statistics.mean(drain.per_second for drain in self.short)
+
+
+def rate_between(times: Sequence[float], first: float, last: float) -> float:
+    """Events a second, from that part of these ordered times to that one."""
+    begin, end = int(first * len(times)), int(last * len(times)) - 1
+    return (end - begin) / (times[end] - times[begin])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One concurrency: jobs a second, how many processors the executors used, which part of the machine was busy."""
+
+    concurrency: int
+    executors: int
+    per_second: float
+    executor_cores: float
+    machine_busy: float
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same concurrency with one executor and with two."""
+
+    one: Step
+    two: Step
+
+    @property
+    def ratio(self) -> float:
+        """How much more two do."""
+        return self.two.per_second / self.one.per_second

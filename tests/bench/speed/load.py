@@ -51,8 +51,9 @@ class Target:
 class Load:
     """One phase of load at a time."""
 
-    def __init__(self, target: Target, arrivals: Arrivals) -> None:
+    def __init__(self, target: Target, arrivals: Arrivals, *, connections: int = CONNECTIONS) -> None:
         self._target = target
+        self._connections = connections
         self.arrivals = arrivals
         self._accepted: dict[bytes, tuple[float, float]] = {}
         self._idle: deque[Connection] = deque()
@@ -78,7 +79,7 @@ class Load:
         """Hand over so many jobs as fast as the connections can, one after the other on each."""
         async with self._phase(count, method):
             self._waiting.extend([AT_ONCE] * count)
-            for _ in range(min(count, CONNECTIONS)):
+            for _ in range(min(count, self._connections)):
                 self._send()
 
     def timed(self) -> list[Timed]:
@@ -110,7 +111,7 @@ class Load:
     async def _connect(self) -> list[Connection]:
         url, loop = URL(self._target.gateway_url), asyncio.get_running_loop()
         connections = []
-        for _ in range(CONNECTIONS):
+        for _ in range(self._connections):
             _, connection = await loop.create_connection(
                 lambda: Connection(self._answered, self._lost), str(url.host), url.port or 80
             )

@@ -1,27 +1,25 @@
 """The phases that put load on the hub, and the bare chain beside them."""
 
+import contextlib
 import dataclasses
 import gc
-import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 
+from tests.bench.speed.backlog import EXECUTOR, measure_backlog
 from tests.bench.speed.chain import chain_rounds
-from tests.bench.speed.figures import LoadFigures, load_figures
+from tests.bench.speed.figures import EnqueueFigures, LoadFigures, load_figures
 from tests.bench.speed.load import CONNECTIONS
 from tests.bench.speed.processes import cpu_ms_per_job
+from tests.bench.speed.progress import say
 from tests.bench.speed.results import Results
+from tests.bench.speed.scaling import measure_scaling
 from tests.bench.speed.sizes import Sizes
 from tests.bench.speed.stack import Stack
 from tests.bench.speed.targets import SATURATION
 from tests.support.run_env import needed
+from tests.support.stack_processes import stack_processes
 
 CALLBACKS_WITHIN_SECONDS = 240.0
-
-
-def say(line: str) -> None:
-    """Progress, at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 class Phases:
@@ -31,6 +29,7 @@ class Phases:
         self._stack = stack
         self._sizes = sizes
         self._results = results
+        self._jobs = 0
 
     async def warm_up(self) -> None:
         """Some jobs that nobody counts: connections and lent tokens are there afterwards."""
@@ -43,6 +42,19 @@ class Phases:
         rounds = await chain_rounds(needed("RABBIT_URL"), count=sizes.chain_messages, rounds=sizes.chain_rounds)
         self._results.chain.rounds += rounds
         say(f"bare chain: {', '.join(f'{rate:.0f}' for rate in rounds)} a second")
+
+    async def enqueue(self) -> None:
+        """The gateway alone: jobs handed over while no executor runs."""
+        load, processes, count = self._stack.load, self._stack.processes, self._sizes.saturation
+        async with stack_processes() as running:
+            async with running.gone(EXECUTOR):
+                before = processes.usage()
+                with undisturbed():
+                    await load.closed(count)
+                cpu = cpu_ms_per_job(before, processes.usage(), count)
+            await load.arrivals.all_here(within=CALLBACKS_WITHIN_SECONDS)
+        told = self._told("enqueue alone", offered=None)
+        self._results.enqueue = EnqueueFigures(count, told.enqueue_per_second, told.enqueue_ms, cpu)
 
     async def offered(self) -> None:
         """Load at fixed rates."""
@@ -58,6 +70,17 @@ class Phases:
         rounds.sort(key=lambda figures: figures.callbacks_per_second)
         self._results.loads[SATURATION] = rounds[len(rounds) // 2]
 
+    async def scaling(self) -> None:
+        """Executors beside one another."""
+        self._results.scaling = await measure_scaling(self._stack, self._sizes)
+
+    async def backlog(self) -> None:
+        """A long queue beside a short one, on a stack that has worked before."""
+        missing = self._sizes.worked_before - self._jobs
+        if missing > 0:
+            await self._closed("work before the backlog", missing)
+        self._results.backlog = await measure_backlog(self._stack, self._sizes)
+
     def finish(self) -> None:
         """Note what only the end shows."""
         self._results.memory_after = self._memory()
@@ -70,21 +93,22 @@ class Phases:
     ) -> LoadFigures:
         """The figures of one load: it is sent, and all its callbacks come."""
         load, processes = self._stack.load, self._stack.processes
+        self._jobs += count
         most: dict[str, int] = {}
-        gc.collect()
-        gc.disable()  # this process's own pauses are no latency of the hub
-        try:
-            async with processes.watched(most):
-                before = processes.usage()
+        async with processes.watched(most):
+            before = processes.usage()
+            with undisturbed():
                 await sending
                 await load.arrivals.all_here(within=CALLBACKS_WITHIN_SECONDS)
-                after = processes.usage()
-        finally:
-            gc.enable()
+            cpu = cpu_ms_per_job(before, processes.usage(), count)
+        told = self._told(name, offered=offered)
+        return dataclasses.replace(told, cpu_ms_per_job=cpu, resident_most=most)
+
+    def _told(self, name: str, *, offered: float | None) -> LoadFigures:
+        load = self._stack.load
         told = load_figures(name, load.timed(), offered=offered, connections=CONNECTIONS, again=load.arrivals.again)
         say(_line(told))
-        cpu = cpu_ms_per_job(before, after, count)
-        return dataclasses.replace(told, cpu_ms_per_job=cpu, resident_most=most)
+        return told
 
     def _memory(self) -> dict[str, int]:
         return {name: usage.resident for name, usage in self._stack.processes.usage().items()}
@@ -93,3 +117,14 @@ class Phases:
 def _line(told: LoadFigures) -> str:
     rates = f"{told.enqueue_per_second:.0f} 202s/s, {told.callbacks_per_second:.0f} callbacks/s"
     return f"{told.name}: {told.jobs} jobs, {rates}, p95 {told.accept_to_callback_ms.p95:.0f} ms from 202 to callback"
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """No garbage collection inside the block: this process's own pauses are no latency of the hub."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 1.0
 GENERATOR = "load generator and receiver"
 STUB = "nginx (Flickr)"
+NOT_THE_HUB = frozenset({GENERATOR, STUB, "flickr-sim"})
 LEFT_OUT = frozenset({"supervisord", "epmd"})
 """They do nothing while jobs run."""
 
@@ -45,9 +47,7 @@ def read_stat(text: str) -> Stat:
 
 
 def with_children(stats: Mapping[int, Stat], pid: int) -> Usage:
-    """A process and all that descend from it; nothing if there is none."""
-    if pid not in stats:
-        return Usage()
+    """A process and all that descend from it."""
     usage = stats[pid].usage
     for stat in stats.values():
         if stat.parent == pid:
@@ -60,15 +60,14 @@ class Processes:
 
     def __init__(self, pids: Path, others: Mapping[str, int]) -> None:
         self._pids = pids
-        self.others = dict(others)
+        self._others = dict(others)
 
     def usage(self) -> dict[str, Usage]:
-        """Every process's usage so far. A name whose process was started again counts from there."""
+        """Usage so far of every process that runs; of this one without its children, which are all the others."""
         stats = _all_stats()
+        running = {name: pid for name, pid in {**self._in_folder(), **self._others}.items() if pid in stats}
         own = os.getpid()
-        mine = {name: stats[pid].usage for name, pid in self.others.items() if pid == own and pid in stats}
-        named = {name: pid for name, pid in {**self._in_folder(), **self.others}.items() if name not in mine}
-        return {name: with_children(stats, pid) for name, pid in named.items()} | mine
+        return {name: stats[pid].usage if pid == own else with_children(stats, pid) for name, pid in running.items()}
 
     def _in_folder(self) -> dict[str, int]:
         found = {}
@@ -105,6 +104,32 @@ def cpu_ms_per_job(before: Mapping[str, Usage], after: Mapping[str, Usage], jobs
     none = Usage()
     used = {name: usage.cpu_seconds - before.get(name, none).cpu_seconds for name, usage in after.items()}
     return {name: round(1000 * max(0.0, seconds) / jobs, 3) for name, seconds in used.items()}
+
+
+@dataclass(frozen=True)
+class MachineTime:
+    """What all processors together have done so far, in seconds; `at` is a clock's."""
+
+    at: float
+    busy: float
+    idle: float
+
+    def busy_since(self, before: "MachineTime") -> float:
+        """How busy they were since then: 1 is all of them, all the time."""
+        busy, idle = self.busy - before.busy, self.idle - before.idle
+        return busy / (busy + idle) if busy + idle > 0 else 0.0
+
+
+def read_machine(text: str, at: float) -> MachineTime:
+    """The first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal (which nobody here had)."""
+    ticks = [int(field) for field in text.split("\n", 1)[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return MachineTime(at, (sum(ticks) - idle) / TICKS, idle / TICKS)
+
+
+def machine_time() -> MachineTime:
+    """As it is now."""
+    return read_machine(Path("/proc/stat").read_text(encoding="ascii"), time.perf_counter())
 
 
 def _all_stats() -> dict[int, Stat]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tests.bench.speed.figures import MIB, LoadFigures, Spread
+from tests.bench.speed.figures import MIB, BacklogFigures, EnqueueFigures, LoadFigures, Pair, Spread
 from tests.bench.speed.processes import GENERATOR, STUB
 from tests.bench.speed.results import Results
+from tests.bench.speed.targets import growth
 
 MEASURING = (STUB, GENERATOR)
 SMALL_MS = 0.02
@@ -76,8 +77,62 @@ def memory_table(results: Results) -> str:
         for name, size in load.resident_most.items():
             most[name] = max(most.get(name, 0), size)
     columns = (results.memory_before, most, results.memory_after)
-    rows = [(name, *(f"{column.get(name, 0) / MIB:.0f}" for column in columns)) for name in _names(columns)]
+    rows = [(name, *(_mib(column, name) for column in columns)) for name in _names(columns)]
     return table(("resident MiB", "before", "most", "after"), rows)
+
+
+def scaling_table(pairs: Iterable[Pair]) -> str:
+    """Executors beside one another."""
+    rows = [
+        (
+            str(pair.one.concurrency),
+            *(f"{step.per_second:.1f}" for step in (pair.one, pair.two)),
+            f"{pair.ratio:.2f}",
+            *(f"{step.executor_cores:.2f}" for step in (pair.one, pair.two)),
+            *(f"{step.machine_busy:.0%}" for step in (pair.one, pair.two)),
+        )
+        for pair in pairs
+    ]
+    heads = ("jobs/s: one", "two", "two/one", "executors' processors: one", "two", "machine busy: one", "two")
+    return table(("concurrency of each", *heads), rows)
+
+
+def backlog_tables(figures: BacklogFigures) -> str:
+    """Rates with few jobs queued and with many, and the memory of every process then."""
+    drains = [figures.short[0], figures.long, *figures.short[1:]]
+    rates = [
+        (
+            f"{drain.queued} queued",
+            f"{drain.enqueue_per_second:.0f}",
+            f"{drain.per_second:.0f} (first {drain.counted})",
+            "no" if drain.emptied_seconds is None else "yes",
+        )
+        for drain in drains
+    ]
+    columns = [part for drain in drains for part in (drain.at_rest, drain.draining)]
+    heads = [f"{drain.queued} {what}" for drain in drains for what in ("queued", "called back")]
+    ratios = growth(figures)
+    memory = [
+        (name, *(_mib(column, name) for column in columns), f"{ratios[name] - 1:+.0%}" if name in ratios else "")
+        for name in _names(columns)
+    ]
+    return "\n\n".join(
+        [
+            table(("backlog", "202s/s", "callbacks/s", "emptied"), rates),
+            table(("resident MiB", *heads, "growth"), memory),
+        ]
+    )
+
+
+def _mib(sizes: Mapping[str, int], name: str) -> str:
+    return f"{sizes[name] / MIB:.0f}" if name in sizes else "-"
+
+
+def enqueue_line(figures: EnqueueFigures) -> str:
+    """The gateway alone."""
+    cpu = ", ".join(f"{name} {value:.2f}" for name, value in figures.cpu_ms_per_job.items() if value >= SMALL_MS)
+    rate = f"{figures.per_second:.0f} 202s/s, p50 / p95 / p99 {_told(figures.enqueue_ms)} ms"
+    return f"enqueue alone, without an executor: {rate}; CPU ms per job: {cpu}"
 
 
 def targets_table(results: Results) -> str:
@@ -97,6 +152,9 @@ def report(results: Results) -> str:
     if results.chain.rounds:
         rounds = ", ".join(f"{rate:.0f}" for rate in results.chain.rounds)
         parts.append(f"bare chain: median {results.chain.per_second:.0f}/s (rounds: {rounds})")
+    parts += [enqueue_line(results.enqueue)] if results.enqueue else []
+    parts += [scaling_table(results.scaling)] if results.scaling else []
+    parts += [backlog_tables(results.backlog)] if results.backlog else []
     if results.judgements():
         parts.append(targets_table(results))
     return "\n\n".join(parts)

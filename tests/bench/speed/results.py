@@ -11,8 +11,8 @@ from typing import Any
 
 from deploy.local.stack.places import Places
 from tests.bench.speed.chain import ChainFigures
-from tests.bench.speed.figures import LoadFigures
-from tests.bench.speed.targets import SATURATION, Judgement, judge_load
+from tests.bench.speed.figures import BacklogFigures, EnqueueFigures, LoadFigures, Pair
+from tests.bench.speed.targets import SATURATION, Judgement, judge_backlog, judge_load, judge_scaling
 
 
 @dataclass
@@ -22,6 +22,9 @@ class Results:
     chain: ChainFigures = field(default_factory=ChainFigures)
     loads: dict[str, LoadFigures] = field(default_factory=dict)
     saturation_rounds: list[float] = field(default_factory=list)
+    enqueue: EnqueueFigures | None = None
+    scaling: list[Pair] = field(default_factory=list)
+    backlog: BacklogFigures | None = None
     memory_before: dict[str, int] = field(default_factory=dict)
     memory_after: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -39,7 +42,9 @@ class Results:
 
     def judgements(self) -> list[Judgement]:
         """Every target whose phases were measured."""
-        return judge_load(self.loads, chain_per_second=self.chain_per_second)
+        judged = judge_load(self.loads, chain_per_second=self.chain_per_second)
+        judged += judge_backlog(self.backlog) if self.backlog else []
+        return judged + judge_scaling(self.scaling)
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with the machine it was measured on."""
@@ -52,6 +57,9 @@ class Results:
             "ratio": self.ratio and round(self.ratio, 3),
             "saturation_rounds": self.saturation_rounds,
             "loads": {name: asdict(load) for name, load in self.loads.items()},
+            "enqueue": self.enqueue and asdict(self.enqueue),
+            "scaling": [asdict(pair) | {"ratio": round(pair.ratio, 3)} for pair in self.scaling],
+            "backlog": self.backlog and asdict(self.backlog),
             "memory": {"before": self.memory_before, "after": self.memory_after},
             "targets": [asdict(judgement) for judgement in self.judgements()],
         }

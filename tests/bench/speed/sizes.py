@@ -14,6 +14,14 @@ class Sizes:
     offered_seconds: float = 15.0
     saturation: int = 3000
     saturation_rounds: int = 3
+    concurrencies: tuple[int, ...] = (1, 4, 16, 32, 64)
+    scaling_seconds: float = 4.0
+    worked_before: int = 10_000
+    short_backlog: int = 3000
+    long_backlog: int = 50_000
+    counted: int = 10_000
+    """Of the long backlog, the first callbacks that are measured."""
+    settled_seconds: float = 10.0
 
 
 SMOKE = Sizes(
@@ -24,5 +32,12 @@ SMOKE = Sizes(
     offered_seconds=1.0,
     saturation=100,
     saturation_rounds=1,
+    concurrencies=(2,),
+    scaling_seconds=1.0,
+    worked_before=0,
+    short_backlog=40,
+    long_backlog=120,
+    counted=60,
+    settled_seconds=0.0,
 )
 """Enough to see that it runs; its figures mean nothing."""

@@ -1,9 +1,10 @@
 """What is promised, and whether it is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.bench.speed.figures import LoadFigures
+from tests.bench.speed.figures import BacklogFigures, LoadFigures, Pair
+from tests.bench.speed.processes import NOT_THE_HUB
 
 OF_THE_CHAIN = 0.5
 CALLBACK_P95_MS = 120.0
@@ -13,6 +14,11 @@ BUSY = "200/s"
 TOO_MUCH = "500/s"
 SATURATION = "saturation"
 OF_SATURATION = 0.8
+BACKLOG_RATE = 0.9
+BACKLOG_MEMORY = 1.2
+TWO_EXECUTORS = 1.8
+FULL = 0.9
+"""A machine that is busier has nothing left for a second executor."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,51 @@ def no_collapse(load: LoadFigures, *, saturation: float) -> Judgement:
         f"{load.most_pending} pending at the most, longest {longest:.2f} s of {allowed:.2f} s",
         longest <= allowed,
     )
+
+
+def judge_backlog(figures: BacklogFigures) -> list[Judgement]:
+    """A long queue beside a short one: callbacks a second, and the memory of the process that grew most."""
+    long, short = figures.long, figures.short_per_second
+    name, ratio = max(growth(figures).items(), key=lambda item: item[1])
+    return [
+        Judgement(
+            f"{long.queued} queued cost less than {1 - BACKLOG_RATE:.0%} of the rate",
+            f"{long.per_second:.0f}/s, {short:.0f}/s with few: {long.per_second / short - 1:+.0%}",
+            long.per_second > BACKLOG_RATE * short,
+        ),
+        Judgement(
+            f"{long.queued} queued: no process's memory grows by {BACKLOG_MEMORY - 1:.0%}",
+            f"most: {name} {ratio - 1:+.0%}",
+            ratio < BACKLOG_MEMORY,
+        ),
+    ]
+
+
+def growth(figures: BacklogFigures) -> dict[str, float]:
+    """Memory of each process of the hub with the long queue, as a multiple of that with the first short one.
+
+    The larger of two: at rest with all jobs queued, and at its most while as many callbacks as are counted came.
+    """
+    ratios: dict[str, float] = {}
+    short, long = figures.short[0], figures.long
+    for few, many in ((short.at_rest, long.at_rest), (short.draining, long.draining)):
+        for name, size in many.items():
+            if few.get(name) and name not in NOT_THE_HUB:
+                ratios[name] = max(ratios.get(name, 0.0), size / few[name])
+    return ratios
+
+
+def judge_scaling(pairs: Sequence[Pair]) -> list[Judgement]:
+    """Two executors beside one, at the highest concurrency at which two left the machine something to do."""
+    with_room = [pair for pair in pairs if pair.two.machine_busy < FULL]
+    if not with_room:
+        return []
+    pair = max(with_room, key=lambda pair: pair.one.concurrency)
+    told = f"{pair.two.per_second:.0f}/s, machine {pair.two.machine_busy:.0%} busy"
+    return [
+        Judgement(
+            f"two executors at least {TWO_EXECUTORS:g} times one, at the same concurrency each",
+            f"{pair.ratio:.2f} at {pair.one.concurrency} ({told})",
+            pair.ratio >= TWO_EXECUTORS,
+        )
+    ]

@@ -6,12 +6,13 @@ Times are `time.perf_counter()`, since uvloop's own clock counts whole milliseco
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _WEBHOOK_ID = re.compile(rb"\r\nwebhook-id: *([^\r]+)", re.IGNORECASE)
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+LOOK_SECONDS = 0.05
 Answered = Callable[["Connection", int, bytes, float], None]
 
 
@@ -95,13 +96,28 @@ class Arrivals:
         if len(self.at) == self._wanted:
             self._enough.set()
 
+    def times(self) -> list[float]:
+        """When they came, in order."""
+        return list(self.at.values())
+
     async def all_here(self, *, within: float) -> None:
         """Return when as many came as were expected. Raises AssertionError after so many seconds."""
+        await self._until(self._enough.wait(), self._wanted, within)
+
+    async def so_many(self, count: int, *, within: float) -> None:
+        """The same for the first of them."""
+        await self._until(self._reached(count), count, within)
+
+    async def _reached(self, count: int) -> None:
+        while len(self.at) < count:  # noqa: ASYNC110 - looking now and then costs less than an event for each
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _until(self, waiting: Awaitable[object], count: int, within: float) -> None:
         try:
             async with asyncio.timeout(within):
-                await self._enough.wait()
+                await waiting
         except TimeoutError:
-            raise AssertionError(f"{len(self.at)} of {self._wanted} callbacks came within {within:g} s") from None
+            raise AssertionError(f"{len(self.at)} of {count} callbacks came within {within:g} s") from None
 
 
 class Receiver(asyncio.Protocol):

@@ -1,0 +1,95 @@
+"""What 50,000 jobs that wait change, beside 3,000 that do.
+
+Twice the same: executor-rest is stopped, jobs are handed over, everything comes to rest, memory is read; the executor
+is started, and its first callbacks are counted. What differs is only how many wait. Compared are
+
+* the rate of the callbacks, between a tenth and nine tenths of those that are counted: the start of the executor and
+  the last jobs' end aren't in it; of the 50,000 only the first 10,000 are, so that at least 40,000 wait all the while;
+* every process's resident memory, at rest with all jobs waiting, and at its most while those jobs are called back.
+
+The short queue is measured again after the long one if that could be emptied in time, so that a machine that changes
+meanwhile doesn't decide. MongoDB keeps documents in its cache up to a limit, of jobs that have ended as of those that
+wait: so the stack must have seen work before, which `Phases` sees to.
+"""
+
+import asyncio
+import time
+
+from flickrhub_common.contracts import Target, queue_of
+from tests.bench.speed.figures import BacklogFigures, Drain, rate_between
+from tests.bench.speed.progress import say
+from tests.bench.speed.sizes import Sizes
+from tests.bench.speed.stack import Stack
+from tests.support.rabbit_admin import RabbitAdmin, running_vhost
+from tests.support.run_env import needed
+from tests.support.stack_processes import StackProcesses, stack_processes
+from tests.support.waiting import eventually
+
+EXECUTOR = "executor-rest"
+PART = (0.1, 0.9)
+FIRST_SECONDS, SLOWEST = 60.0, 20
+"""For the executor's start, and jobs a second: a queue that is slower isn't waited for."""
+QUEUED_WITHIN_SECONDS = 60.0
+LONGEST_REST_SECONDS = 120.0
+"""A long queue whose rest takes longer is left to the end of the stack."""
+
+
+async def measure_backlog(stack: Stack, sizes: Sizes) -> BacklogFigures:
+    """A short queue, the long one, and the short one again if the long one was emptied."""
+    async with (
+        stack_processes() as running,
+        running_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL")) as rabbit,
+    ):
+        backlog = Backlog(stack, running, rabbit, settled_seconds=sizes.settled_seconds)
+        short = [await backlog.drain(sizes.short_backlog, counted=sizes.short_backlog)]
+        long = await backlog.drain(sizes.long_backlog, counted=sizes.counted)
+        if long.emptied_seconds is not None:
+            short.append(await backlog.drain(sizes.short_backlog, counted=sizes.short_backlog))
+    return BacklogFigures(short, long)
+
+
+class Backlog:
+    """Fills the executor's queue and lets it be emptied."""
+
+    def __init__(self, stack: Stack, running: StackProcesses, rabbit: RabbitAdmin, *, settled_seconds: float) -> None:
+        self._load = stack.load
+        self._processes = stack.processes
+        self._running = running
+        self._rabbit = rabbit
+        self._settled_seconds = settled_seconds
+
+    async def drain(self, count: int, *, counted: int) -> Drain:
+        """Have so many jobs wait, start the executor, measure the first callbacks, and wait for the others."""
+        async with self._running.gone(EXECUTOR):
+            enqueued, at_rest = await self._filled(count)
+        most: dict[str, int] = {}
+        async with self._processes.watched(most):
+            await self._load.arrivals.so_many(counted, within=FIRST_SECONDS + counted / SLOWEST)
+        rate = rate_between(self._load.arrivals.times()[:counted], *PART)
+        say(f"{count} queued at {enqueued:.0f}/s; the first {counted} called back at {rate:.0f}/s")
+        emptied = await self._emptied((count - counted) / rate)
+        return Drain(count, counted, round(enqueued, 1), round(rate, 1), at_rest, most, emptied)
+
+    async def _filled(self, count: int) -> tuple[float, dict[str, int]]:
+        """Jobs handed over a second, and the memory of every process when all of them wait in RabbitMQ."""
+        began = time.perf_counter()
+        await self._load.closed(count)
+        enqueued = count / (time.perf_counter() - began)
+
+        async def all_wait() -> bool:
+            return await self._rabbit.depth(queue_of(Target.REST)) == count
+
+        await eventually(all_wait, within=QUEUED_WITHIN_SECONDS, every=0.5, what=f"{count} jobs in the queue")
+        await asyncio.sleep(self._settled_seconds)
+        return enqueued, {name: usage.resident for name, usage in self._processes.usage().items()}
+
+    async def _emptied(self, seconds: float) -> float | None:
+        """Wait for the callbacks that are left, which should take so long; None if that is too long."""
+        if seconds > LONGEST_REST_SECONDS:
+            return None
+        began = time.perf_counter()
+        try:
+            await self._load.arrivals.all_here(within=2 * LONGEST_REST_SECONDS)
+        except AssertionError:
+            return None
+        return round(time.perf_counter() - began, 1)
