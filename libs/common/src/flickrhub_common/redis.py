@@ -1,8 +1,10 @@
 """Redis: the only module that names the driver."""
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -10,11 +12,13 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import (  # the driver's names
     BusyLoadingError,
     ConnectionError,  # noqa: A004
+    NoScriptError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
 from redis.maint_notifications import MaintNotificationsConfig
 
+from flickrhub_common.batching import Batcher
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import RedisSettings
 
@@ -65,3 +69,73 @@ async def ping_redis(client: Redis) -> None:
     """Raise Unavailable if Redis doesn't answer."""
     with redis_errors():
         await client.ping()
+
+
+Command = tuple[str | bytes | int | float, ...]
+
+
+class PipelinedRedis:
+    """Sends what several callers ask of Redis at the same time as one pipeline, and gives each its own answer or error.
+
+    At 0.2 ms of CPU a command and a sync to disk for each, that is what makes Redis cheap. Nobody waits for company: a
+    command goes at once, unless a pipeline is under way; then it goes with the next. To adopt it, make one beside the
+    client and let adapters register their scripts with it; nothing else changes::
+
+        pipelined = PipelinedRedis(make_redis(settings))
+        script = pipelined.register_script(LUA)
+        with redis_errors():
+            answer = await script(keys=[key], args=[1, "two"])
+            await pipelined.execute("SET", name, value, "EX", 60)
+
+    As with the client, a command whose answer was lost with the connection is sent once more, and so are those that
+    went with it: each script has to bear being run twice for one call, with the same answer if it can. There is no
+    transaction: other commands may come between, and one's error doesn't stop the rest.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._texts: dict[str, str] = {}
+        self._send: Batcher[Command, Any] = Batcher(self._pipeline, size=_size)
+
+    def register_script(self, text: str) -> "PipelinedScript":
+        """A script that is loaded when the server doesn't know it (yet, or any more)."""
+        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self._texts[digest] = text
+        return PipelinedScript(self, digest)
+
+    async def execute(self, *command: str | bytes | float) -> Any:
+        """One command. Raises the driver's errors, as the client does: see ``redis_errors``."""
+        return await self._send(command)
+
+    async def _pipeline(self, commands: Sequence[Command]) -> Sequence[Any]:
+        answers = await self._together(commands)
+        unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            digests = list(dict.fromkeys(str(commands[at][1]) for at in unknown))
+            loads = [("SCRIPT LOAD", self._texts[digest]) for digest in digests]
+            again = await self._together([*loads, *(commands[at] for at in unknown)])
+            for at, answer in zip(unknown, again[len(loads) :], strict=True):
+                answers[at] = answer
+        return answers
+
+    async def _together(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute(raise_on_error=False)
+
+
+class PipelinedScript:
+    """A Lua script, called like the driver's own."""
+
+    def __init__(self, redis: PipelinedRedis, digest: str) -> None:
+        self._redis = redis
+        self._digest = digest
+
+    async def __call__(self, *, keys: Sequence[str | bytes] = (), args: Sequence[str | bytes | float] = ()) -> Any:
+        """Run it. Raises the driver's errors: see ``redis_errors``."""
+        return await self._redis.execute("EVALSHA", self._digest, len(keys), *keys, *args)
+
+
+def _size(command: Command) -> int:
+    return sum(len(part) for part in command if isinstance(part, (str, bytes)))
