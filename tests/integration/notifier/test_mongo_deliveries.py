@@ -34,9 +34,9 @@ async def test_the_document_holds_every_attempt_in_order(store: MongoDeliveries,
     delivery = a_delivery()
     await store.open(delivery)
     first = Attempt(1, NOW, 1200, Answer(503, retry_after="30", excerpt="busy"))
-    await store.record(delivery.job_id, first, Retry(LATER, "http_503"))
-    await store.record(delivery.job_id, Attempt(2, LATER, 7, Answer(error="dns_error")), Retry(LATER, "dns_error"))
-    await store.record(delivery.job_id, Attempt(3, LATER, 5, Answer(204)), Delivered())
+    await store.record(delivery, first, Retry(LATER, "http_503"))
+    await store.record(delivery, Attempt(2, LATER, 7, Answer(error="dns_error")), Retry(LATER, "dns_error"))
+    await store.record(delivery, Attempt(3, LATER, 5, Answer(204)), Delivered())
     document = await database["deliveries"].find_one({"_id": delivery.job_id})
     assert document is not None
     assert document["attempts"] == [
@@ -53,9 +53,9 @@ async def test_an_attempt_that_came_too_late_is_recorded_all_the_same(
 ) -> None:
     delivery = a_delivery()
     await store.open(delivery)
-    await store.record(delivery.job_id, Attempt(1, NOW, 5, Answer(200)), Delivered())
+    await store.record(delivery, Attempt(1, NOW, 5, Answer(200)), Delivered())
     late = Attempt(1, NOW, 30000, Answer(error="timeout"))
-    assert await store.record(delivery.job_id, late, Retry(LATER, "timeout")) is None
+    assert await store.record(delivery, late, Retry(LATER, "timeout")) is None
     document = await database["deliveries"].find_one({"_id": delivery.job_id})
     assert document is not None
     assert [entry["error"] for entry in document["attempts"]] == [None, "timeout"]
@@ -66,8 +66,8 @@ async def test_an_attempt_whose_record_is_repeated_is_there_once(store: MongoDel
     delivery = a_delivery()
     await store.open(delivery)
     attempt = Attempt(1, NOW + timedelta(microseconds=1234), 5, Answer(200, excerpt="taken"))
-    assert await store.record(delivery.job_id, attempt, Delivered()) is not None
-    assert await store.record(delivery.job_id, attempt, Delivered()) is None  # whose first answer was lost
+    assert await store.record(delivery, attempt, Delivered()) is not None
+    assert await store.record(delivery, attempt, Delivered()) is None  # whose first answer was lost
     document = await database["deliveries"].find_one({"_id": delivery.job_id})
     assert document is not None
     assert [entry["number"] for entry in document["attempts"]] == [1]
@@ -79,7 +79,7 @@ async def test_what_was_given_up_is_found_by_its_index(store: MongoDeliveries, d
     given_up = a_delivery()
     for delivery in (given_up, a_delivery(), a_delivery()):
         await store.open(delivery)
-    await store.record(given_up.job_id, Attempt(1, NOW, 5, Answer(410)), GiveUp(DeliveryState.GONE, "http_410"))
+    await store.record(given_up, Attempt(1, NOW, 5, Answer(410)), GiveUp(DeliveryState.GONE, "http_410"))
     cursor = database["deliveries"].find({"given_up": True}).sort("updated_at", -1)
     assert [document["_id"] async for document in cursor] == [given_up.job_id]
     plan = await cursor.explain()
@@ -107,8 +107,8 @@ async def test_a_delivery_that_has_ended_goes_after_its_time_and_one_that_waits_
     ended, waiting = a_delivery(), a_delivery()
     for delivery in (ended, waiting):
         await store.open(delivery)
-    await store.record(ended.job_id, Attempt(1, NOW, 5, Answer(200)), Delivered())
-    await store.record(waiting.job_id, Attempt(1, NOW, 5, Answer(500)), Retry(NOW, "http_500"))
+    await store.record(ended, Attempt(1, NOW, 5, Answer(200)), Delivered())
+    await store.record(waiting, Attempt(1, NOW, 5, Answer(500)), Retry(NOW, "http_500"))
 
     documents = {document["_id"]: document async for document in database["deliveries"].find()}
     assert documents[ended.job_id]["expires_at"] > NOW + timedelta(days=29)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from unittest.mock import ANY
 
 import pytest
 from redis.asyncio import Redis
@@ -89,6 +90,34 @@ async def test_a_slot_that_is_given_back_is_the_next_ones(redis: Redis) -> None:
     assert await ends.enter(HERE, owner="a") == slot, "the driver asks again when an answer is lost"
     await ends.leave(slot, Report("d", Sign.NONE))
     await entered(ends, "b")
+
+
+async def test_a_slot_is_handed_over_if_there_is_room_and_the_breaker_is_shut(redis: Redis) -> None:
+    ends = endpoints(redis, concurrency=1)
+    slot = await entered(ends, "a")
+    for _ in range(2):  # the driver asks again when an answer is lost
+        assert await ends.leave(slot, Report("d", Sign.WELL), follower="b") == Room(free=0, handed=True)
+    await refused(ends)
+    assert await ends.leave(Slot(HERE, "b"), Report("d", Sign.STRAINED, 9.0), follower="c") == Room(shut_for=ANY)
+    assert await redis.zcard(f"endpoint:{{{HERE}}}:slots") == 0
+
+
+async def test_a_slot_is_handed_to_nobody_while_others_have_all_of_them(redis: Redis) -> None:
+    ends = endpoints(redis, concurrency=2)
+    slot = await entered(ends, "a")
+    fewer = endpoints(redis, concurrency=1)
+    await entered(ends, "b")
+    assert await fewer.leave(slot, Report("d", Sign.WELL), follower="c") == Room(free=0)
+
+
+async def test_nobody_becomes_a_probe_by_being_handed_a_slot(redis: Redis) -> None:
+    ends = endpoints(redis, concurrency=8)
+    late = await entered(ends, "late")
+    await opened(ends)
+    probe = await let_in(ends, "probe")
+    assert not (await ends.leave(late, Report("x", Sign.NONE), follower="c")).handed
+    assert not (await ends.leave(probe, Report("y", Sign.NONE), follower="c")).handed
+    assert (await entered(ends, "next")).probe
 
 
 async def test_a_slot_of_a_dead_notifier_ends_with_its_lease(redis: Redis) -> None:

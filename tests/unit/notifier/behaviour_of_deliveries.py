@@ -87,7 +87,7 @@ class DeliveriesBehaviour:
         delivery = a_delivery()
         await store.open(delivery)
         due = NOW + timedelta(seconds=1)
-        await store.record(delivery.job_id, an_attempt(), Retry(due, "http_500"))
+        await store.record(delivery, an_attempt(), Retry(due, "http_500"))
         assert await store.claim(delivery.job_id, attempt=1, now=LATER, until=LATER) is None
         assert await store.claim(delivery.job_id, attempt=3, now=LATER, until=LATER) is None
         assert await store.claim(delivery.job_id, attempt=2, now=NOW, until=LATER) is None
@@ -96,7 +96,7 @@ class DeliveriesBehaviour:
     async def test_a_failure_that_is_retried_leaves_the_delivery_pending_and_free(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        recorded = await store.record(delivery.job_id, an_attempt(), Retry(LATER, "http_500"))
+        recorded = await store.record(delivery, an_attempt(), Retry(LATER, "http_500"))
         expected = replace(delivery, next_attempt=2, next_attempt_at=LATER, claimed_until=None, reason="http_500")
         assert recorded == expected
         assert await store.load(delivery.job_id) == expected
@@ -104,7 +104,7 @@ class DeliveriesBehaviour:
     async def test_a_success_finishes_the_delivery(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        recorded = await store.record(delivery.job_id, an_attempt(status=200), Delivered())
+        recorded = await store.record(delivery, an_attempt(status=200), Delivered())
         assert recorded is not None
         assert (recorded.state, recorded.reason) == (DeliveryState.DELIVERED, None)
         assert await store.claim(delivery.job_id, attempt=2, now=LATER, until=LATER) is None
@@ -112,7 +112,7 @@ class DeliveriesBehaviour:
     async def test_giving_up_is_final_and_its_dead_letter_is_noted(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        recorded = await store.record(delivery.job_id, an_attempt(), GiveUp(DeliveryState.GONE, "http_410"))
+        recorded = await store.record(delivery, an_attempt(), GiveUp(DeliveryState.GONE, "http_410"))
         assert recorded is not None
         assert (recorded.state, recorded.reason, recorded.dead_lettered_at) == (DeliveryState.GONE, "http_410", None)
         await store.mark_buried(recorded, at=LATER)
@@ -123,32 +123,32 @@ class DeliveriesBehaviour:
     async def test_a_failure_out_of_its_turn_changes_nothing(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        recorded = await store.record(delivery.job_id, an_attempt(), Retry(LATER, "http_500"))
-        assert await store.record(delivery.job_id, an_attempt(), GiveUp(DeliveryState.FAILED, "timeout")) is None
+        recorded = await store.record(delivery, an_attempt(), Retry(LATER, "http_500"))
+        assert await store.record(delivery, an_attempt(), GiveUp(DeliveryState.FAILED, "timeout")) is None
         assert await store.load(delivery.job_id) == recorded
 
     async def test_a_success_counts_even_when_another_copy_has_moved_on(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        await store.record(delivery.job_id, an_attempt(), Retry(LATER, "timeout"))
-        recorded = await store.record(delivery.job_id, an_attempt(status=200), Delivered())
+        await store.record(delivery, an_attempt(), Retry(LATER, "timeout"))
+        recorded = await store.record(delivery, an_attempt(status=200), Delivered())
         assert recorded is not None
         assert recorded.state is DeliveryState.DELIVERED
 
     async def test_nothing_moves_a_finished_delivery(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        finished = await store.record(delivery.job_id, an_attempt(status=200), Delivered())
-        assert await store.record(delivery.job_id, an_attempt(2), Retry(LATER, "http_500")) is None
-        assert await store.record(delivery.job_id, an_attempt(2, 200), Delivered()) is None
+        finished = await store.record(delivery, an_attempt(status=200), Delivered())
+        assert await store.record(delivery, an_attempt(2), Retry(LATER, "http_500")) is None
+        assert await store.record(delivery, an_attempt(2, 200), Delivered()) is None
         assert await store.load(delivery.job_id) == finished
 
     async def given_up(self, store: Deliveries) -> Delivery:
         """A delivery given up after two attempts, its dead letter confirmed."""
         delivery = a_delivery()
         await store.open(delivery)
-        await store.record(delivery.id, an_attempt(), Retry(NOW, "http_500"))
-        await store.record(delivery.id, an_attempt(2), GiveUp(DeliveryState.FAILED, "http_500"))
+        await store.record(delivery, an_attempt(), Retry(NOW, "http_500"))
+        await store.record(delivery, an_attempt(2), GiveUp(DeliveryState.FAILED, "http_500"))
         await store.mark_buried(delivery, at=NOW)
         return delivery
 
@@ -170,7 +170,7 @@ class DeliveriesBehaviour:
         assert await store.load(delivery.id) == reopened
         assert await store.reopen(delivery.id, replay=1, now=LATER) is None
         assert await store.reopen(delivery.id, replay=2, now=LATER) is None, "it isn't given up"
-        await store.record(delivery.id, an_attempt(3), GiveUp(DeliveryState.GONE, "http_410"))
+        await store.record(delivery, an_attempt(3), GiveUp(DeliveryState.GONE, "http_410"))
         assert await store.reopen(delivery.id, replay=1, now=LATER) is None
         again = await store.reopen(delivery.id, replay=3, now=LATER)
         assert again is not None
@@ -184,7 +184,7 @@ class DeliveriesBehaviour:
     async def test_what_has_arrived_is_never_reopened(self, store: Deliveries) -> None:
         delivery = a_delivery()
         await store.open(delivery)
-        delivered = await store.record(delivery.id, an_attempt(status=200), Delivered())
+        delivered = await store.record(delivery, an_attempt(status=200), Delivered())
         assert await store.reopen(delivery.id, replay=1, now=LATER) is None
         assert await store.load(delivery.id) == delivered
 
@@ -203,7 +203,7 @@ class DeliveriesBehaviour:
             claimed = await store.claim(delivery.id, attempt=1, now=NOW, until=NOW)
             assert claimed is not None
             assert claimed.claims == count
-        recorded = await store.record(delivery.id, an_attempt(), Retry(LATER, "http_500"))
+        recorded = await store.record(delivery, an_attempt(), Retry(LATER, "http_500"))
         assert recorded is not None
         assert recorded.claims == 0
 
@@ -211,7 +211,7 @@ class DeliveriesBehaviour:
         delivery = await self.given_up(store)
         await store.reopen(delivery.id, replay=1, now=NOW)
         await store.mark_buried(delivery, at=LATER)
-        again = await store.record(delivery.id, an_attempt(3), GiveUp(DeliveryState.FAILED, "http_500"))
+        again = await store.record(delivery, an_attempt(3), GiveUp(DeliveryState.FAILED, "http_500"))
         assert again is not None
         await store.mark_buried(delivery, at=LATER)
         found = await store.load(delivery.id)
@@ -240,7 +240,7 @@ class DeliveriesBehaviour:
         line = uuid.uuid4().hex
         tried = await self.in_line(store, line)
         new = await self.in_line(store, line, seconds=1)
-        tried_again = await store.record(tried.id, an_attempt(), Retry(NOW + timedelta(seconds=2), "timeout"))
+        tried_again = await store.record(tried, an_attempt(), Retry(NOW + timedelta(seconds=2), "timeout"))
         assert tried_again is not None
         await store.line_up(tried_again, line=line, now=LATER)
         until = LATER + timedelta(seconds=30)
@@ -254,6 +254,22 @@ class DeliveriesBehaviour:
             *(store.call_next(line, since=LATER, until=LATER + timedelta(seconds=1)) for _ in range(6))
         )
         assert sorted(one.id for one in found if one) == sorted(one.id for one in waiting)
+
+    async def test_who_steps_back_waits_in_line_unclaimed_and_whose_claim_it_is_no_more_doesnt(
+        self, store: Deliveries
+    ) -> None:
+        line, came = uuid.uuid4().hex, NOW + timedelta(seconds=1)
+        first = replace(a_delivery(), claims=1, created_at=came, next_attempt_at=came)
+        second = replace(a_delivery(), claims=1)
+        for delivery in (first, second):
+            await store.open(delivery)
+            await store.step_back(delivery, line=line)
+            assert await store.load(delivery.id) == replace(delivery, claimed_until=None, claims=0, line=line)
+        called = [await store.call_next(line, since=LATER, until=LATER + timedelta(seconds=30)) for _ in range(2)]
+        assert [one.id for one in called if one] == [second.id, first.id], "by the time they came due"
+        claimed = await store.claim(first.id, attempt=1, now=LATER, until=LATER + timedelta(seconds=9))
+        await store.step_back(first, line=line)
+        assert await store.load(first.id) == claimed
 
     async def test_only_those_old_enough_are_called(self, store: Deliveries) -> None:
         line = uuid.uuid4().hex
@@ -269,7 +285,7 @@ class DeliveriesBehaviour:
         taken = await store.claim(claimed.id, attempt=1, now=NOW, until=LATER)
         assert taken is not None
         assert taken.line is None
-        again = await store.record(recorded.id, an_attempt(), Retry(LATER, "http_500"))
+        again = await store.record(recorded, an_attempt(), Retry(LATER, "http_500"))
         assert again is not None
         assert again.line is None
         assert await store.expire(expired.id, now=NOW) is not None
@@ -293,9 +309,9 @@ class DeliveriesBehaviour:
         claimed, finished, early, moved = [a_delivery() for _ in range(4)]
         for delivery in (claimed, finished, early, moved):
             await store.open(delivery)
-        await store.record(finished.id, an_attempt(status=200), Delivered())
-        await store.record(early.id, an_attempt(), Retry(LATER, "http_500"))
-        await store.record(moved.id, an_attempt(), Retry(NOW, "http_500"))
+        await store.record(finished, an_attempt(status=200), Delivered())
+        await store.record(early, an_attempt(), Retry(LATER, "http_500"))
+        await store.record(moved, an_attempt(), Retry(NOW, "http_500"))
         for delivery in (claimed, finished, replace(early, next_attempt=2), moved):
             await store.line_up(delivery, line=line, now=NOW)
         assert line not in [one async for one in store.lines()]

@@ -85,11 +85,11 @@ class FakeDeliveries:
             return None
         return self._put(replace(found, state=DeliveryState.FAILED, reason=EXPIRED, claimed_until=None, line=None))
 
-    async def record(self, delivery_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
+    async def record(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt and what follows."""
         self._there("record")
-        found = self.stored[delivery_id]
-        self.attempts[delivery_id].append(attempt)
+        found = self.stored[delivery.id]
+        self.attempts[delivery.id].append(attempt)
         out_of_turn = found.next_attempt != attempt.number and not isinstance(verdict, Delivered)
         if found.state is not DeliveryState.PENDING or out_of_turn:
             return None
@@ -108,6 +108,13 @@ class FakeDeliveries:
         if free and found.next_attempt == delivery.next_attempt:
             self._put(replace(found, line=line))
             self.called.pop(delivery.id, None)
+
+    async def step_back(self, delivery: Delivery, *, line: str) -> None:
+        """Put what was opened, and not attempted, into a line."""
+        self._there("step_back")
+        found = self.stored[delivery.id]
+        if found.state is DeliveryState.PENDING and found.claimed_until == delivery.claimed_until:
+            self._put(replace(found, claimed_until=None, claims=found.claims - 1, line=line))
 
     async def call_next(self, line: str, *, since: datetime, until: datetime) -> Delivery | None:
         """The first in line."""
@@ -190,11 +197,14 @@ class FakeEndpoints:
         self.entered.append(endpoint)
         return Slot(endpoint, owner)
 
-    async def leave(self, slot: Slot, report: Report) -> Room:
-        """Remember what was learnt."""
+    async def leave(self, slot: Slot, report: Report, *, follower: str | None = None) -> Room:
+        """Remember what was learnt; whoever follows has the slot, unless nobody is let in."""
         self._there()
         self.reports.append(report)
-        return await self.look(slot.endpoint)
+        handed = follower is not None and self.room.free > 0
+        if handed:
+            self.entered.append(slot.endpoint)
+        return replace(await self.look(slot.endpoint), free=self.room.free - handed, handed=handed)
 
     async def look(self, endpoint: str) -> Room:
         """See what room there is."""

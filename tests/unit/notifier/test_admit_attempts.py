@@ -4,15 +4,17 @@ import asyncio
 import uuid
 from collections import deque
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from flickrhub_common.contracts import CallbackDue
 from flickrhub_common.errors import Unavailable
-from flickrhub_notifier.models import Answer, DeliveryState, Room, Sign
-from flickrhub_notifier.usecases.admit_attempt import Place, Visit
+from flickrhub_notifier.models import Answer, DeliveryState, Report, Room, Sign, Slot
+from flickrhub_notifier.usecases.admit_attempt import Visit
+from flickrhub_notifier.usecases.places import KEPT, Place, Places, Waiting
 from tests.unit.notifier.behaviour_of_deliveries import a_delivery
-from tests.unit.notifier.notifier_on_fakes import JOB, Notifier, an_event
+from tests.unit.notifier.notifier_on_fakes import JOB, Notifier, an_event, later
 
 NOBODY = Room(shut_for=20)
 
@@ -122,9 +124,57 @@ async def test_a_slot_is_given_back_whatever_happens(notifier: Notifier) -> None
     with pytest.raises(Unavailable):
         await notifier.event()
     await notifier.event()
-    await notifier.event()  # a copy of what is there: it takes a slot for nothing
+    await notifier.event()  # a copy of what is there
+    assert [report.sign for report in notifier.endpoints.reports] == [Sign.WELL]
+    notifier.clock.advance(1)
+    stored = replace(a_delivery(JOB), claimed_until=None, next_attempt_at=notifier.clock.now())
+    notifier.deliveries.stored[JOB] = stored
+    notifier.deliveries.away = {"claim"}
+    with pytest.raises(Unavailable):
+        await notifier.due(1)
+    assert [report.sign for report in notifier.endpoints.reports] == [Sign.WELL, Sign.NONE]
     assert notifier.endpoints.under_way == 0
-    assert [report.sign for report in notifier.endpoints.reports] == [Sign.NONE, Sign.WELL, Sign.NONE]
+
+
+async def test_a_first_attempt_is_stored_before_it_asks_for_a_slot_so_that_no_slot_is_held_meanwhile(
+    notifier: Notifier,
+) -> None:
+    stored: list[bool] = []
+    enter = notifier.endpoints.enter
+
+    async def watched(endpoint: str, *, owner: str) -> Slot | Room:
+        stored.append(JOB in notifier.deliveries.stored)
+        return await enter(endpoint, owner=owner)
+
+    notifier.endpoints.enter = watched  # type: ignore[method-assign]
+    await notifier.event()
+    assert stored == [True]
+    assert notifier.statuses == [(1, 200, None)]
+
+
+async def test_where_nobody_is_let_in_as_far_as_is_known_those_who_come_are_stored_in_line_by_one_write(
+    notifier: Notifier,
+) -> None:
+    shut(notifier)
+    await notifier.event()
+    assert (notifier.delivery.claimed_until, notifier.delivery.claims) == (None, 0)
+    notifier.deliveries.away = {"step_back"}  # would fail
+    await notifier.event(an_event(None).model_copy(update={"job_id": "another"}))
+    waiting = notifier.deliveries.stored["another"]
+    assert (waiting.claimed_until, waiting.line) == (None, notifier.delivery.line)
+
+
+async def test_an_attempt_isnt_begun_that_its_claim_may_not_outlast(notifier: Notifier) -> None:
+    enter = notifier.endpoints.enter
+
+    async def slow(endpoint: str, *, owner: str) -> Slot | Room:
+        notifier.clock.advance(6)
+        return await enter(endpoint, owner=owner)
+
+    notifier.endpoints.enter = slow  # type: ignore[method-assign]
+    await notifier.event()
+    assert (notifier.receiver.posts, notifier.endpoints.under_way) == ([], 0)
+    assert notifier.messaging.sent == [later(1, 15.0)], "when the claim is over"
 
 
 async def test_what_is_early_finished_or_of_another_number_asks_for_no_slot(notifier: Notifier) -> None:
@@ -211,37 +261,122 @@ async def test_nobody_is_at_the_door_of_an_endpoint_that_is_shut(notifier: Notif
     assert isinstance(await notifier.admit(a_delivery()), str)
 
 
-async def test_a_door_is_short_as_long_as_nobody_knows_how_fast_the_endpoint_is(notifier: Notifier) -> None:
-    inside = await notifier.admit(a_delivery())
-    assert isinstance(inside, Visit)
-    notifier.endpoints.rooms = [FULL] * 3
-    at_the_door = [asyncio.create_task(notifier.admit(a_delivery())) for _ in range(2)]
+async def at_the_door(notifier: Notifier, count: int) -> tuple[Visit, list[asyncio.Task[Visit | str]]]:
+    """The two slots taken, one of them by the visit; so many wait."""
+    inside = [await notifier.admit(a_delivery()) for _ in range(2)]
+    waiting = [asyncio.create_task(notifier.admit(a_delivery())) for _ in range(count)]
     await asyncio.sleep(0)
-    assert isinstance(await notifier.admit(a_delivery()), str)
-    for task in at_the_door:
-        task.cancel()
+    assert isinstance(inside[0], Visit)
+    return inside[0], waiting
+
+
+async def test_who_leaves_hands_the_slot_to_the_first_at_the_door_who_asks_nobody(notifier: Notifier) -> None:
+    visit, [first, second] = await at_the_door(notifier, 2)
+    asked, notifier.endpoints.room = len(notifier.endpoints.entered), Room(free=1)
+    async with visit:
+        await visit.end(Answer(200))
+        found = await first
+        assert isinstance(found, Visit)
+        assert found.slot.shared
+        assert notifier.endpoints.entered[asked:] == [found.slot.endpoint]
+        assert not second.done()
+    async with found:
+        pass
+    assert isinstance(await second, Visit)
+
+
+async def test_a_slot_that_was_handed_to_someone_cut_off_meanwhile_is_given_back(notifier: Notifier) -> None:
+    visit, [waiting] = await at_the_door(notifier, 1)
+    leave = notifier.endpoints.leave
+
+    async def slow(slot: Slot, report: Report, *, follower: str | None = None) -> Room:
+        waiting.cancel()
+        await asyncio.sleep(0)
+        return await leave(slot, report, follower=follower)
+
+    notifier.endpoints.leave = slow  # type: ignore[method-assign]
+    async with visit:
+        pass
+    assert waiting.cancelled() or await asyncio.wait({waiting})
+    assert notifier.endpoints.under_way == 1
+    assert [place.inside for place in notifier.admit._places.values()] == [1]
+
+
+async def test_a_slot_that_was_handed_to_someone_cut_off_right_after_is_given_back(notifier: Notifier) -> None:
+    visit, [waiting] = await at_the_door(notifier, 1)
+    async with visit:
+        await visit.end(Answer(200))
+        waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    assert notifier.endpoints.under_way == 1
+    assert [place.inside for place in notifier.admit._places.values()] == [1]
+
+
+async def test_who_isnt_handed_the_slot_tries_and_is_told_that_the_endpoint_is_shut(notifier: Notifier) -> None:
+    visit, [waiting] = await at_the_door(notifier, 1)
+    shut(notifier)
+    async with visit:
+        await visit.end(Answer(503))
+    assert isinstance(await waiting, str)
+
+
+async def test_redis_that_goes_while_somebody_is_at_the_door_lets_them_in_by_this_process_alone(
+    notifier: Notifier,
+) -> None:
+    visit, [waiting] = await at_the_door(notifier, 1)
+    notifier.endpoints.away = True
+    async with visit:
+        pass
+    found = await waiting
+    assert isinstance(found, Visit)
+    assert not found.slot.shared
+
+
+def a_place(*, waiting: int, **known: Any) -> Place:
+    loop = asyncio.new_event_loop()
+    place = Place(door=deque(Waiting("o", loop.create_future()) for _ in range(waiting)), **known)
+    loop.close()
+    return place
 
 
 @pytest.mark.parametrize(
-    ("pace", "waiting", "room"), [(None, 7, True), (None, 8, False), (0.01, 700, True), (15, 0, False)]
+    ("pace", "waiting", "silent", "room"),
+    [
+        (None, 31, 0.0, True),  # as many as a fast endpoint's first callbacks may be
+        (None, 32, 0.0, False),
+        (None, 7, 1.0, True),
+        (None, 8, 1.0, False),  # nobody has left for a second: it isn't as fast
+        (0.01, 700, 0.0, True),
+        (0.01, 7, 1.0, True),
+        (0.01, 8, 1.0, False),  # it was fast, and hangs now
+        (15, 0, 0.0, False),
+    ],
 )
-def test_who_may_stand_at_the_door(pace: float | None, waiting: int, room: bool) -> None:
-    loop = asyncio.new_event_loop()
-    place = Place(pace=pace, door=deque(loop.create_future() for _ in range(waiting)))
-    assert place.room_at_the_door(8) is room
-    loop.close()
+def test_who_may_stand_at_the_door(pace: float | None, waiting: int, silent: float, room: bool) -> None:
+    place = a_place(waiting=waiting, pace=pace, inside=8, moved_at=100.0)
+    assert place.room_at_the_door(8, now=100.0 + silent) is room
+
+
+def test_as_long_as_an_endpoints_pace_is_unknown_nobody_waits_long_at_its_door() -> None:
+    assert a_place(waiting=0).patience < a_place(waiting=0, pace=0.01).patience
 
 
 async def test_door_and_line_take_turns() -> None:
-    loop = asyncio.get_running_loop()
-    place = Place(door=deque(loop.create_future() for _ in range(4)))
-    assert [place.let_one_in(line=line) for line in (True, True, True, False, False, False)] == [
-        *(True, False, True, True, True, False)
-    ]
+    place = a_place(waiting=4)
+    turns = []
+    for line in (True, True, True, False, False, False):
+        place.line = line
+        turns.append(place.next_at_the_door() is not None)
+    assert turns == [True, False, True, True, True, False]
 
 
-async def test_nothing_is_kept_of_an_endpoint_that_nobody_is_at(notifier: Notifier) -> None:
-    notifier.endpoints.rooms = [NOBODY]
-    await notifier.event()
-    await notifier.event(an_event(None).model_copy(update={"job_id": str(uuid.uuid4())}))
-    assert not notifier.admit._places
+async def test_what_is_kept_of_endpoints_is_bounded_and_of_those_where_somebody_is_nothing_is_lost() -> None:
+    places = Places()
+    busy = places.of("busy")
+    busy.inside = 1
+    for number in range(3 * KEPT):
+        places.of(str(number))
+    assert len(places) <= 2 * KEPT
+    assert places.of("busy") is busy
+    assert str(3 * KEPT - 1) in places

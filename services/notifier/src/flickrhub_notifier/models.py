@@ -190,13 +190,14 @@ class Room:
     """What an endpoint takes now: ``free`` attempts more; none for ``shut_for`` seconds, if that isn't 0.
 
     ``line`` grows with everyone who lines up for it, and is 0 as long as nobody has. ``opened`` says that it was the
-    attempt just reported that shut it.
+    attempt just reported that shut it, ``handed`` that the slot just left is the follower's.
     """
 
     free: int = 0
     shut_for: float = 0.0
     line: int = 0
     opened: bool = False
+    handed: bool = False
 
 
 @dataclass(frozen=True)

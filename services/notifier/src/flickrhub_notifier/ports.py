@@ -37,7 +37,7 @@ class Deliveries(Protocol):
         """
         ...
 
-    async def record(self, delivery_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
+    async def record(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt, what follows from it and the end of the claim in one step.
 
         None if the delivery has moved on meanwhile; then only the attempt itself is added. Safe to repeat.
@@ -46,6 +46,10 @@ class Deliveries(Protocol):
 
     async def line_up(self, delivery: Delivery, *, line: str, now: datetime) -> None:
         """Put a delivery into the line of an endpoint, by the time it came due, unless it isn't or is being made."""
+        ...
+
+    async def step_back(self, delivery: Delivery, *, line: str) -> None:
+        """Give up the claim a delivery was opened with, unused, and put it into the line, unless it has moved on."""
         ...
 
     async def call_next(self, line: str, *, since: datetime, until: datetime) -> Delivery | None:
@@ -71,8 +75,11 @@ class Endpoints(Protocol):
         """Take a slot for the owner; or, if there is none, see what room there is."""
         ...
 
-    async def leave(self, slot: Slot, report: Report) -> Room:
-        """Give a slot back, with what was learnt; the room there is then."""
+    async def leave(self, slot: Slot, report: Report, *, follower: str | None = None) -> Room:
+        """Give a slot back, with what was learnt; the room there is then.
+
+        If there is room, the follower has a slot at once (``handed``).
+        """
         ...
 
     async def look(self, endpoint: str) -> Room:

@@ -96,9 +96,9 @@ class MongoDeliveries:
             )
         return delivery_of(expired)
 
-    async def record(self, delivery_id: str, attempt: Attempt, verdict: Verdict) -> Delivery | None:
+    async def record(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt and what follows; success counts whoever else is at it, a failure only in its turn."""
-        current: Document = {"_id": delivery_id, "state": DeliveryState.PENDING.value}
+        current: Document = {"_id": delivery.id, "state": DeliveryState.PENDING.value}
         if not isinstance(verdict, Delivered):
             current["next_attempt"] = attempt.number
         entry = {"attempts": attempt_document(attempt)}
@@ -110,7 +110,7 @@ class MongoDeliveries:
                 current, {"$set": changed, "$push": entry, **_OUT_OF_LINE}, _HISTORY, return_document=True
             )
             if recorded is None:  # or recorded already, by a try whose answer was lost
-                unknown = {"_id": delivery_id, "attempts": {"$ne": entry["attempts"]}}
+                unknown = {"_id": delivery.id, "attempts": {"$ne": entry["attempts"]}}
                 await self._documents.update_one(unknown, {"$push": entry})
         return delivery_of(recorded)
 
@@ -122,6 +122,18 @@ class MongoDeliveries:
         free = _free(delivery.id, delivery.next_attempt, now)
         with mongo_errors():
             await self._documents.update_one(free, {"$set": {"line": line, "line_at": delivery.next_attempt_at}})
+
+    async def step_back(self, delivery: Delivery, *, line: str) -> None:
+        """Put a delivery whose claim nobody else has had since into a line, by the time it came due."""
+        ours = {
+            "_id": delivery.id,
+            "state": DeliveryState.PENDING.value,
+            "next_attempt": delivery.next_attempt,
+            "claimed_until": delivery.claimed_until,
+        }
+        waits = {"claimed_until": None, "line": line, "line_at": delivery.next_attempt_at}
+        with mongo_errors():
+            await self._documents.update_one(ours, {"$set": waits, "$inc": {"claims": -1}})
 
     async def call_next(self, line: str, *, since: datetime, until: datetime) -> Delivery | None:
         """The first in line, once until then."""

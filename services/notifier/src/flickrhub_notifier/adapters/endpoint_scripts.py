@@ -54,6 +54,7 @@ LEAVE = (
 local owner, sign, who = ARGV[3], ARGV[4], ARGV[5]
 local asked, failures_to_open = tonumber(ARGV[6]), tonumber(ARGV[7])
 local first, cap, spread = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local follower, lease = ARGV[11], tonumber(ARGV[12])
 redis.call('ZREM', slots, owner)
 local state = redis.call('HMGET', known, 'opened', 'failures', 'last', 'slow_until', 'probe')
 local opened, failures = number(state[1]), number(state[2])
@@ -79,7 +80,13 @@ elseif sign == 'strained' then
   end
   redis.call('EXPIRE', known, kept)
 end
-local found = room()
+local found = room(follower ~= '' and follower)
+found[5] = 0
+if follower ~= '' and found[1] > 0 and found[4] == 0 then
+  redis.call('ZADD', slots, exact(now + lease), follower)
+  redis.call('EXPIRE', slots, math.ceil(2 * lease))
+  found[1], found[5] = found[1] - 1, 1
+end
 found[4] = did_open
 return found
 """

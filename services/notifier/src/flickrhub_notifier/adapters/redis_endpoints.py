@@ -60,13 +60,14 @@ class RedisEndpoints:
             answer = await self._enter(keys=_keys(endpoint), args=[*self._common, owner, self._lease])
         return _room(answer) if len(answer) > 1 else Slot(endpoint, owner, probe=bool(answer))
 
-    async def leave(self, slot: Slot, report: Report) -> Room:
-        """Give the slot back and count what was learnt."""
+    async def leave(self, slot: Slot, report: Report, *, follower: str | None = None) -> Room:
+        """Give the slot back and count what was learnt; hand it over, but not to be a probe."""
         spread = random.uniform(0.8, 1.2)  # noqa: S311 - spreads waits, protects nothing
         learnt = (slot.owner, report.sign.value, report.delivery_id, report.asked)
         with redis_errors():
             answer = await self._leave(
-                keys=_keys(slot.endpoint), args=[*self._common, *learnt, *self._breaking, spread]
+                keys=_keys(slot.endpoint),
+                args=[*self._common, *learnt, *self._breaking, spread, follower or "", self._lease],
             )
         return _room(answer)
 
@@ -108,8 +109,8 @@ class RedisEndpoints:
 
 
 def _room(answer: list[int | bytes]) -> Room:
-    free, shut_for, line, opened = answer
-    return Room(min(int(free), WITHOUT_LIMIT), float(shut_for), int(line), bool(opened))
+    free, shut_for, line, opened, *handed = answer
+    return Room(min(int(free), WITHOUT_LIMIT), float(shut_for), int(line), bool(opened), bool(handed and handed[0]))
 
 
 def _keys(endpoint: str) -> list[str]:

@@ -3,7 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -15,40 +16,11 @@ from flickrhub_notifier.models import Answer, Delivery, Report, Room, Sign, Slot
 from flickrhub_notifier.ports import Endpoints
 from flickrhub_notifier.usecases.judge_endpoint import endpoint_key, judge_endpoint
 from flickrhub_notifier.usecases.keep_lines import ONE, KeepLines
+from flickrhub_notifier.usecases.places import Place, Places, Waiting
 
 log = logger(__name__)
 
 WITHOUT_REDIS_SECONDS = 5.0
-AT_THE_DOOR_SECONDS = 1.0
-"""How long an attempt waits in its process for those before it to leave: much cheaper than the line, where an endpoint
-answers fast."""
-HEEDED = 0.2
-"""How much the last attempt counts in the pace of an endpoint."""
-
-
-@dataclass
-class Place:
-    """An endpoint as this process knows it: how many are in, those at its door, how long each stays (None: unknown)."""
-
-    inside: int = 0
-    door: deque[asyncio.Future[None]] = field(default_factory=deque)
-    pace: float | None = None
-    door_was_last: bool = False
-
-    def room_at_the_door(self, concurrency: int) -> bool:
-        """Whether another one would be let in soon enough."""
-        if self.pace is None:
-            return len(self.door) < concurrency
-        return (len(self.door) + 1) * self.pace <= AT_THE_DOOR_SECONDS * concurrency
-
-    def let_one_in(self, *, line: bool) -> bool:
-        """Let the first at the door try, in turns with the line if there is one; whether it was the door's turn."""
-        if not self.door or (line and self.door_was_last):
-            self.door_was_last = False
-            return False
-        self.door.popleft().set_result(None)
-        self.door_was_last = True
-        return True
 
 
 @dataclass
@@ -63,77 +35,125 @@ class AdmitAttempt:
     lines: KeepLines
     clock: Clock
     concurrency: int
-    _places: defaultdict[str, Place] = field(default_factory=lambda: defaultdict(Place))
+    _places: Places = field(default_factory=Places)
     _alone_until: float = 0.0
 
     async def __call__(self, delivery: Delivery) -> "Visit | str":
         """A visit to the delivery's endpoint, to be entered as a block; or whose line it has to wait in."""
         endpoint, owner = endpoint_key(delivery.user_id, delivery.url), uuid.uuid4().hex
-        place = self._places[endpoint]
-        try:
-            found = await self._enter(endpoint, owner)
-            if isinstance(found, Room) and not found.shut_for:
-                found = await self._at_the_door(place, endpoint, owner)
-            if isinstance(found, Room):
-                return endpoint
-            place.inside += 1
-            return Visit(self, found, delivery)
-        finally:
-            self._tidy(endpoint)
+        place = self._places.of(endpoint)
+        found: Slot | Room = Room() if place.full(self.concurrency) else await self._enter(place, endpoint, owner)
+        if isinstance(found, Room) and not found.shut_for:
+            found = await self._at_the_door(place, endpoint, owner)
+        return endpoint if isinstance(found, Room) else Visit(self, found, delivery)
+
+    def crowded(self, delivery: Delivery) -> bool:
+        """Whether an attempt at this delivery's endpoint would hardly be let in now, as far as this process knows."""
+        place, now = self._places.of(endpoint_key(delivery.user_id, delivery.url)), time.monotonic()
+        return now < place.shut_until or (
+            place.full(self.concurrency) and not place.room_at_the_door(self.concurrency, now=now)
+        )
 
     async def leave(self, slot: Slot, delivery: Delivery, report: Report, *, seconds: float) -> Room:
         """End a slot that was held so long; the room there is then for those in line.
 
-        It never raises: a slot ends with its lease anyhow.
+        The slot is the next one's at the door, who needn't ask. It never raises: a slot ends with its lease anyhow.
         """
-        place = self._places[slot.endpoint]
-        place.inside -= 1
-        place.pace = seconds if place.pace is None else place.pace + HEEDED * (seconds - place.pace)
-        room = await self._left(slot, report) if slot.shared else ONE
+        place = self._places.of(slot.endpoint)
+        place.leave(stayed=seconds, now=time.monotonic())
+        if not slot.shared:
+            return self._let_in(place, ONE)
+        with self._handing_over(place) as follower:
+            room = await self._left(slot, report, follower.owner if follower else None)
+            if follower is not None:
+                room = await self._hand_over(place, room, replace(slot, owner=follower.owner, probe=False), follower)
+        place.see(room, now=time.monotonic())
         if room.opened:
             log.warning("endpoint_shut", endpoint=endpoint_of(delivery.url), probe=slot.probe)
-        if room.free and place.let_one_in(line=bool(room.line)):
-            room = replace(room, free=room.free - 1)
-        self._tidy(slot.endpoint)
+        return self._let_in(place, room)
+
+    @contextmanager
+    def _handing_over(self, place: Place) -> Iterator[Waiting | None]:
+        """The first at the door, if it is their turn: who wasn't handed the slot within the block is to try."""
+        follower = place.next_at_the_door()
+        try:
+            yield follower
+        finally:
+            if follower is not None and not follower.let_in.done():
+                follower.let_in.set_result(None)
+
+    async def _hand_over(self, place: Place, room: Room, slot: Slot, follower: Waiting) -> Room:
+        """Give the follower their slot, if it was had; the room there is beside them."""
+        if not room.handed:
+            return replace(room, free=max(0, room.free - 1))  # the follower tries
+        if follower.let_in.done():  # cut off meanwhile
+            return await self._left(slot, Report("", Sign.NONE), None)
+        place.enter(now=time.monotonic())
+        follower.let_in.set_result(slot)
         return room
 
-    async def _left(self, slot: Slot, report: Report) -> Room:
+    def _let_in(self, place: Place, room: Room) -> Room:
+        """Have one from the door try, if there is room and it is their turn; the room for those in line."""
+        follower = place.next_at_the_door() if room.free else None
+        if follower is None:
+            return room
+        follower.let_in.set_result(None)
+        return replace(room, free=room.free - 1)
+
+    async def _left(self, slot: Slot, report: Report, follower: str | None) -> Room:
         try:
-            return await self.endpoints.leave(slot, report)
+            return await self.endpoints.leave(slot, report, follower=follower)
         except Unavailable as error:
             self._go_alone(error)
             return ONE
 
-    async def _enter(self, endpoint: str, owner: str) -> Slot | Room:
+    async def _enter(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
+        found = await self._asked(place, endpoint, owner)
+        if isinstance(found, Slot):
+            place.enter(now=time.monotonic())
+        else:
+            place.see(found, now=time.monotonic())
+        return found
+
+    async def _asked(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
         if time.monotonic() >= self._alone_until:
             try:
                 return await self.endpoints.enter(endpoint, owner=owner)
             except Unavailable as error:
                 self._go_alone(error)
-        if not self.concurrency or self._places[endpoint].inside < self.concurrency:
+        if not self.concurrency or place.inside < self.concurrency:
             return Slot(endpoint, owner, shared=False)
         return Room()
 
     async def _at_the_door(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
         found: Slot | Room = Room()
-        ends = time.monotonic() + AT_THE_DOOR_SECONDS
-        while isinstance(found, Room) and not found.shut_for and place.room_at_the_door(self.concurrency):
-            let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            place.door.append(let_in)
-            try:
-                await asyncio.wait({let_in}, timeout=ends - time.monotonic())
-            finally:
-                if not let_in.done():
-                    place.door.remove(let_in)
-            if not let_in.done():
+        began = time.monotonic()
+        while isinstance(found, Room) and not found.shut_for:
+            now = time.monotonic()
+            if now < place.shut_until or not place.room_at_the_door(self.concurrency, now=now):
                 break
-            found = await self._enter(endpoint, owner)
+            waiting = Waiting(owner, asyncio.get_running_loop().create_future())
+            place.door.append(waiting)
+            if not await self._let_in_within(place, waiting, began + place.patience - now):
+                break
+            found = waiting.let_in.result() or await self._enter(place, endpoint, owner)
         return found
 
-    def _tidy(self, endpoint: str) -> None:
-        place = self._places.get(endpoint)
-        if place is not None and not place.inside and not place.door:
-            del self._places[endpoint]
+    async def _let_in_within(self, place: Place, waiting: Waiting, seconds: float) -> bool:
+        """Wait for one's turn; False if it hasn't come in time. Whose slot is being handed over gets it."""
+        try:
+            await asyncio.wait({waiting.let_in}, timeout=seconds)
+            if not waiting.let_in.done() and waiting not in place.door:
+                await asyncio.wait({waiting.let_in})
+        except asyncio.CancelledError:
+            if not waiting.let_in.cancel() and (slot := waiting.let_in.result()) is not None:
+                place.inside -= 1
+                await self._left(slot, Report("", Sign.NONE), None)
+            raise
+        finally:
+            if waiting in place.door:
+                place.door.remove(waiting)
+        return waiting.let_in.done()
 
     def _go_alone(self, error: Unavailable) -> None:
         now = time.monotonic()

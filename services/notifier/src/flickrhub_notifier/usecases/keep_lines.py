@@ -42,6 +42,11 @@ class KeepLines:
         await self.deliveries.line_up(delivery, line=line, now=self.clock.now())
         await self.announce(line)
 
+    async def step_back(self, delivery: Delivery, *, line: str) -> None:
+        """Have a delivery wait for this endpoint whose claim is ours and unused. Raises Unavailable."""
+        await self.deliveries.step_back(delivery, line=line)
+        await self.announce(line)
+
     async def announce(self, line: str) -> None:
         """Someone has lined up: there may be room by now. Never raises Unavailable: the line is found anyhow."""
         try:

@@ -19,6 +19,7 @@ from flickrhub_notifier.ports import Deliveries, Postbox, Receiver
 from flickrhub_notifier.usecases.admit_attempt import AdmitAttempt, Visit
 from flickrhub_notifier.usecases.decide_next import decide_follow_up, decide_verdict
 from flickrhub_notifier.usecases.keep_lines import KeepLines, due
+from flickrhub_notifier.usecases.places import AT_THE_DOOR_SECONDS
 from flickrhub_notifier.usecases.sign_post import sign_post
 
 log = logger(__name__)
@@ -48,6 +49,11 @@ class Policy:
     def lease(self) -> timedelta:
         """How long a claim holds: the deadline, and time to store what came of it."""
         return timedelta(seconds=self.timeout_seconds + 5)
+
+    @property
+    def first_lease(self) -> timedelta:
+        """How long the claim holds that a delivery is stored with: before its attempt it may wait at the door."""
+        return self.lease + timedelta(seconds=AT_THE_DOOR_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,11 @@ class MakeAttempt:
         recorded = await self._record(delivery, attempt, verdict)
         await self.follow(recorded or await self.loaded(delivery.id))
 
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether the claim of a delivery still outlasts an attempt."""
+        ends = self.clock.now() + timedelta(seconds=self.policy.timeout_seconds)
+        return delivery.claimed_until is not None and ends < delivery.claimed_until
+
     async def follow(self, delivery: Delivery) -> None:
         """Send what the delivery, as it is stored, still needs to be sent. Raises Unavailable."""
         step = decide_follow_up(delivery, now=self.clock.now())
@@ -116,7 +127,7 @@ class MakeAttempt:
         deadline = time.monotonic() + self.record_patience
         while True:
             try:
-                return await self.deliveries.record(delivery.id, attempt, verdict)
+                return await self.deliveries.record(delivery, attempt, verdict)
             except Unavailable as error:
                 if time.monotonic() >= deadline:
                     raise

@@ -20,7 +20,7 @@ log = logger(__name__)
 class StartDelivery:
     """Stores the delivery, already claimed, and makes its first attempt; a repeated event only mends what is undone.
 
-    If its endpoint has no room, the delivery is stored unclaimed and waits in line.
+    If its endpoint has no room, the delivery waits in line, unclaimed.
     """
 
     make: MakeAttempt
@@ -35,13 +35,38 @@ class StartDelivery:
         except KeyMissing as missing:
             await self._follow_existing(event, missing)
             return
-        found = await self.make.admit(delivery)
-        if isinstance(found, Visit):
-            existing = await self._store_and_attempt(delivery, found)
+        if self.make.admit.crowded(delivery):
+            existing = await self._ask_and_store(delivery)
         else:
-            existing = await self._store_in_line(delivery, found)
+            existing = await self._store_and_ask(delivery)
         if existing is not None:
             await self.make.follow(existing)
+
+    async def _store_and_ask(self, delivery: Delivery) -> Delivery | None:
+        """As a rule: so that no slot is held while MongoDB writes. The claim covers the wait at the door."""
+        existing = await self.make.deliveries.open(delivery)
+        if existing is not None:
+            return existing
+        found = await self.make.admit(delivery)
+        if not isinstance(found, Visit):
+            await self.make.lines.step_back(delivery, line=found)
+            return None
+        async with found:
+            if self.make.holds(delivery):
+                await self.make.attempt(delivery, found)
+                return None
+        return await self.make.loaded(delivery.id)
+
+    async def _ask_and_store(self, delivery: Delivery) -> Delivery | None:
+        """Where there is hardly room: whoever has to wait in line costs MongoDB one write."""
+        found = await self.make.admit(delivery)
+        if not isinstance(found, Visit):
+            return await self._store_in_line(delivery, found)
+        async with found:
+            existing = await self.make.deliveries.open(delivery)
+            if existing is None:
+                await self.make.attempt(delivery, found)
+        return existing
 
     async def _follow_existing(self, event: JobCompleted | JobFailed, missing: KeyMissing) -> None:
         """A repeated event's secret isn't needed: its delivery has had it under a newer key since the first time."""
@@ -57,13 +82,6 @@ class StartDelivery:
             await self.make.lines.announce(line)
         return existing
 
-    async def _store_and_attempt(self, delivery: Delivery, visit: Visit) -> Delivery | None:
-        async with visit:
-            existing = await self.make.deliveries.open(delivery)
-            if existing is None:
-                await self.make.attempt(delivery, visit)
-        return existing
-
     def _new(self, event: JobCompleted | JobFailed, callback: Callback) -> Delivery:
         now = self.make.clock.now()
         return Delivery(
@@ -77,7 +95,7 @@ class StartDelivery:
             created_at=now,
             next_attempt=1,
             next_attempt_at=now,
-            claimed_until=now + self.make.policy.lease,
+            claimed_until=now + self.make.policy.first_lease,
             claims=1,
             job_replay=event.replay,
         )
