@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from flickrhub_common.allocation import COLLECT_AFTER
 from tests.support.plain_http import NOBODY
 from tests.support.run_env import ROOT
 from tests.support.waiting import eventually
 
 PROGRAM = """
-import asyncio, contextlib, socket, sys, time
+import asyncio, contextlib, gc, socket, sys, time
 from fastapi import Request
 from flickrhub_common.health import health_router
 from flickrhub_common.problems import envelope
@@ -40,6 +41,10 @@ app.include_router(health_router(lambda _: {}))
 @app.post("/echo")
 async def echo(request: Request):
     return envelope(request, {"bytes": len(await request.body()), "client": request.client.host})
+
+@app.get("/garbage")
+async def garbage(request: Request):
+    return envelope(request, {"frozen": gc.get_freeze_count(), "thresholds": gc.get_threshold()})
 
 @app.get("/slow")
 async def slow(request: Request):
@@ -222,3 +227,10 @@ async def test_a_client_that_comes_just_then_is_answered_and_told_to_connect_els
         reply = await service.http.get("/health")  # over the connection that the first question left open
         assert (reply.status_code, reply.headers["connection"]) == (200, "close")
         assert await service.exit_code(within=20) == 0
+
+
+async def test_what_is_there_once_it_is_open_is_not_looked_at_for_garbage_again() -> None:
+    async with served() as service:
+        told = (await service.http.get("/garbage")).json()["data"]
+    assert told["frozen"] > 10_000
+    assert tuple(told["thresholds"]) == COLLECT_AFTER

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -44,7 +45,7 @@ def _redact(_: Any, __: str, event: Event) -> Event:
 
 def _clean(name: str, value: Any) -> Any:
     """A value as it may be shown: nothing under the name of a secret, all text scrubbed, at any depth."""
-    if _SECRET_NAME.search(name):
+    if _is_secret(name):
         return "…"
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -53,6 +54,11 @@ def _clean(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean("", inner) for inner in value]
     return scrub(value if isinstance(value, str) else repr(value))
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _drop_colours(_: Any, __: str, event: Event) -> Event:

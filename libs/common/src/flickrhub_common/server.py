@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flickrhub_common import errors, problems
-from flickrhub_common.allocation import keep_freed_memory
+from flickrhub_common.allocation import collect_seldom, keep_freed_memory
 from flickrhub_common.body_limit import BodyLimit
 from flickrhub_common.http_limits import ConnectionLimits
 from flickrhub_common.http_protocol import protocol
@@ -133,6 +133,11 @@ class Server(uvicorn.Server):
         begun, self.should_exit = self.should_exit, True
         if self._last_resort is not None and not begun:
             self._last_resort.begin()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open everything, which then stays."""
+        await super().startup(sockets)
+        collect_seldom()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; for the first moment requests still come in, and each reply asks for the end of its connection.
