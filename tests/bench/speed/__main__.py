@@ -7,8 +7,10 @@ tables; all figures land in a JSON file. Exit status 1 when a target isn't met; 
 """
 
 import argparse
+import asyncio
 import datetime
 import os
+import signal
 import sys
 import time
 from collections.abc import Collection
@@ -25,6 +27,7 @@ from tests.bench.speed.sizes import SMOKE, Sizes
 from tests.bench.speed.stack import bench_stack
 
 RUN_DIR = ".run-bench"
+INTERRUPTED = 130
 CHAIN = "chain"
 PHASES = (CHAIN, "enqueue", "offered", "saturation", "scaling", "backlog")
 """In their order: a backlog that would take too long is left to the end of the stack."""
@@ -80,5 +83,16 @@ async def main(arguments: list[str]) -> int:
     return 0 if asked.smoke or all(judgement.met for judgement in results.judgements()) else 1
 
 
+async def interruptible(arguments: list[str]) -> int:
+    """The same, ended by SIGTERM as by Ctrl-C: the stack doesn't outlive it."""
+    running = asyncio.ensure_future(main(arguments))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        say("Interrupted.")
+        return INTERRUPTED
+
+
 if __name__ == "__main__":
-    sys.exit(uvloop.run(main(sys.argv[1:])))
+    sys.exit(uvloop.run(interruptible(sys.argv[1:])))

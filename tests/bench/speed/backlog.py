@@ -17,7 +17,7 @@ import time
 
 from flickrhub_common.contracts import Target, queue_of
 from tests.bench.speed.figures import BacklogFigures, Drain, rate_between
-from tests.bench.speed.progress import say
+from tests.bench.speed.progress import progress
 from tests.bench.speed.sizes import Sizes
 from tests.bench.speed.stack import Stack
 from tests.support.rabbit_admin import RabbitAdmin, running_vhost
@@ -43,7 +43,7 @@ async def measure_backlog(stack: Stack, sizes: Sizes) -> BacklogFigures:
         backlog = Backlog(stack, running, rabbit, settled_seconds=sizes.settled_seconds)
         short = [await backlog.drain(sizes.short_backlog, counted=sizes.short_backlog)]
         long = await backlog.drain(sizes.long_backlog, counted=sizes.counted)
-        if long.emptied_seconds is not None:
+        if sizes.short_again and long.emptied_seconds is not None:
             short.append(await backlog.drain(sizes.short_backlog, counted=sizes.short_backlog))
     return BacklogFigures(short, long)
 
@@ -66,7 +66,7 @@ class Backlog:
         async with self._processes.watched(most):
             await self._load.arrivals.so_many(counted, within=FIRST_SECONDS + counted / SLOWEST)
         rate = rate_between(self._load.arrivals.times()[:counted], *PART)
-        say(f"{count} queued at {enqueued:.0f}/s; the first {counted} called back at {rate:.0f}/s")
+        progress(f"{count} queued at {enqueued:.0f}/s; the first {counted} called back at {rate:.0f}/s")
         emptied = await self._emptied((count - counted) / rate)
         return Drain(count, counted, round(enqueued, 1), round(rate, 1), at_rest, most, emptied)
 

@@ -15,7 +15,7 @@ from tests.bench.speed.backlog import EXECUTOR
 from tests.bench.speed.figures import Pair, Step, rate_between
 from tests.bench.speed.flickr_stub import DELAY_SECONDS, SLOW
 from tests.bench.speed.processes import machine_time
-from tests.bench.speed.progress import say
+from tests.bench.speed.progress import progress
 from tests.bench.speed.sizes import Sizes
 from tests.bench.speed.stack import Stack
 from tests.chaos.standbys import started
@@ -57,7 +57,7 @@ async def _step(stack: Stack, sizes: Sizes, concurrency: int, *, executors: int)
         executor_cores=round(sum(cores) / (machine.at - before[1].at), 2),
         machine_busy=round(machine.busy_since(before[1]), 2),
     )
-    say(f"{executors} x concurrency {concurrency}: {step.per_second:.1f} jobs/s")
+    progress(f"{executors} x concurrency {concurrency}: {step.per_second:.1f} jobs/s")
     return step
 
 

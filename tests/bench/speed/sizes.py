@@ -11,10 +11,10 @@ class Sizes:
     chain_messages: int = 2000
     chain_rounds: int = 3
     rates: tuple[float, ...] = (50.0, 200.0, 500.0)
-    offered_seconds: float = 15.0
+    offered_seconds: float = 12.0
     saturation: int = 3000
     saturation_rounds: int = 3
-    concurrencies: tuple[int, ...] = (1, 4, 16, 32, 64)
+    concurrencies: tuple[int, ...] = (1, 4, 16, 64)
     scaling_seconds: float = 4.0
     worked_before: int = 10_000
     short_backlog: int = 3000
@@ -22,6 +22,8 @@ class Sizes:
     counted: int = 10_000
     """Of the long backlog, the first callbacks that are measured."""
     settled_seconds: float = 10.0
+    short_again: bool = True
+    """Whether the short backlog is measured after the long one too."""
 
 
 SMOKE = Sizes(
@@ -39,5 +41,6 @@ SMOKE = Sizes(
     long_backlog=120,
     counted=60,
     settled_seconds=0.0,
+    short_again=False,
 )
 """Enough to see that it runs; its figures mean nothing."""
