@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,10 @@ KEEP = Retention(completed_days=1, failed_days=1)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def test_mongo_takes_and_leaves_the_same_events_as_the_table(mongo_settings: MongoSettings) -> None:
+def test_mongo_takes_and_leaves_the_same_events_as_the_table(
+    mongo_settings: MongoSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flickrhub_gateway.adapters.jobs.GATHER_CHANGES_SECONDS", 0)  # told one by one
     numbers = iter(range(10**6))
 
     async def same(told: list[Event]) -> None:
@@ -27,7 +31,8 @@ def test_mongo_takes_and_leaves_the_same_events_as_the_table(mongo_settings: Mon
         await mongo.add(job)
         for event in told:
             change = change_of(event.model_copy(update={"job_id": job.id}), now=NOW, retention=KEEP)
-            assert await mongo.apply(change) == await fake.apply(change)
+            await mongo.apply(change)
+            await fake.apply(change)
             found, expected = [await jobs.find(job.id, user_id=USER) for jobs in (mongo, fake)]
             assert found is not None
             assert expected is not None

@@ -124,8 +124,12 @@ class FakeJobs:
         self._answer()
         return {job_id: self.kept[job_id].state for job_id in job_ids if job_id in self.kept}
 
-    async def apply(self, change: JobChange) -> bool:
+    async def apply(self, change: JobChange) -> None:
         self._answer()
+        self.apply_now(change)
+
+    def apply_now(self, change: JobChange) -> bool:
+        """Whether the table let it."""
         kept = self.kept.get(change.job_id)
         if kept is None:
             return False
@@ -136,13 +140,16 @@ class FakeJobs:
             return False
         kept.replays = max(kept.replays, change.replay)
         kept.state, kept.attempts, kept.change = change.state, change.attempts, change
+        if change.state is State.QUEUED:
+            kept.published_at = change.at
         return True
 
     async def mark_published(self, job_ids: Collection[str], *, at: datetime) -> None:
         self._answer()
         self.marked.append(list(job_ids))
         for job_id in job_ids:
-            self.kept[job_id].published_at = at
+            if self.kept[job_id].state is State.QUEUED:
+                self.kept[job_id].published_at = at
 
     async def claim_unpublished(self, *, created_before: datetime, now: datetime, limit: int) -> list[Job]:
         self._answer()
@@ -150,6 +157,7 @@ class FakeJobs:
             kept
             for kept in self.kept.values()
             if kept.published_at is None
+            and kept.state is State.QUEUED
             and kept.job.created_at < created_before
             and (kept.claimed_until is None or kept.claimed_until <= now)
         ]

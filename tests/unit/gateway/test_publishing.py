@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +12,9 @@ from opentelemetry import trace
 from flickrhub_common.contracts import Callback, JobRequested, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.testing import FakeClock, FakeMessaging
-from flickrhub_gateway.models import Job
+from flickrhub_gateway.models import Job, JobChange, State
 from flickrhub_gateway.usecases import publish_jobs
-from flickrhub_gateway.usecases.mark_published import MarkPublished
+from flickrhub_gateway.usecases.mark_published import LOOK_SECONDS, MarkPublished
 from flickrhub_gateway.usecases.publish_job import PublishJob, message_of
 from flickrhub_gateway.usecases.publish_jobs import PublishJobs
 from flickrhub_gateway.usecases.sweep_jobs import BATCH, SweepJobs
@@ -31,7 +31,7 @@ class World:
         self.broker = FakeMessaging()
         self.jobs = FakeJobs()
         self.clock = FakeClock()
-        self.marks = MarkPublished(self.jobs, self.clock)
+        self.marks = MarkPublished(self.jobs, self.clock, swept_after=AFTER)
         self.publish = PublishJob(self.broker, self.marks)
         self.publisher = PublishJobs(self.publish, self.clock, leave_after=AFTER, most_waiting=3)
         self.sweep = SweepJobs(
@@ -81,8 +81,73 @@ async def test_a_handed_over_job_is_sent_and_marked(world: World) -> None:
     [job] = world.hold(1)
     async with world.running():
         world.publisher.hand_over(job)
+        await eventually(world.sent, every=0.01)
+        world.clock.advance(AFTER.total_seconds() / 4)
         await eventually(lambda: world.jobs.kept[job.id].published_at, every=0.01)
     assert world.sent() == [job.id]
+
+
+async def test_a_mark_is_put_off_until_a_quarter_of_the_time_to_the_sweep_is_over(world: World) -> None:
+    young, old = world.hold(2)
+    async with world.running():
+        world.publisher.hand_over(young)
+        await eventually(world.sent, every=0.01)
+        world.clock.advance(AFTER.total_seconds() / 4 - 0.001)
+        await asyncio.sleep(3 * LOOK_SECONDS)
+        assert world.jobs.marked == []
+        world.clock.advance(0.001)
+        await eventually(lambda: world.jobs.marked, every=0.01)
+        world.clock.advance(0.001)
+        world.publisher.hand_over(old)  # late: its mark is due already
+        await eventually(lambda: world.jobs.marked == [[young.id], [old.id]], every=0.01)
+
+
+async def test_no_job_that_was_confirmed_in_time_is_swept_whenever_the_sweep_comes(world: World) -> None:
+    [job] = world.hold(1)
+    async with world.running():
+        world.clock.advance(AFTER.total_seconds() * 0.9)
+        world.publisher.hand_over(job)
+        await eventually(lambda: world.jobs.marked, every=0.01)
+        world.clock.advance(AFTER.total_seconds())
+        assert await world.sweep() == 0
+    assert world.sent() == [job.id]
+
+
+async def test_a_job_that_was_quick_is_neither_marked_nor_swept(world: World) -> None:
+    [job] = world.hold(1)
+    await world.publish(job)
+    await world.jobs.apply(JobChange(job_id=job.id, state=State.COMPLETED, attempts=1, at=world.clock.now()))
+    await world.marks.flush()
+    assert world.jobs.kept[job.id].published_at is None
+    world.clock.advance(60)
+    assert await world.sweep() == 0
+
+
+async def test_a_quick_job_that_is_run_again_is_not_swept_either(world: World) -> None:
+    """Its message went out with the replay; the sweeper's would be that of its first run."""
+    [job] = world.hold(1)
+    now = world.clock.now()
+    await world.jobs.apply(JobChange(job_id=job.id, state=State.FAILED, attempts=1, at=now))
+    await world.jobs.apply(JobChange(job_id=job.id, state=State.QUEUED, attempts=0, at=now, replay=1))
+    world.clock.advance(60)
+    assert await world.sweep() == 0
+
+
+async def test_what_is_noted_during_a_mark_waits_for_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = world.hold(2)
+    mark = world.jobs.mark_published
+
+    async def slow_mark(job_ids: Collection[str], *, at: datetime) -> None:
+        if second.id not in job_ids:
+            await world.publish(second)
+        await mark(job_ids, at=at)
+
+    monkeypatch.setattr(world.jobs, "mark_published", slow_mark)
+    await world.publish(first)
+    await world.marks.flush()
+    assert world.jobs.marked == [[first.id]]
+    await world.marks.flush()
+    assert world.jobs.marked == [[first.id], [second.id]]
 
 
 async def test_jobs_that_come_together_are_marked_in_one_update(world: World) -> None:
@@ -99,6 +164,7 @@ async def test_a_mark_that_fails_is_tried_again(world: World, monkeypatch: pytes
     async with world.running():
         world.publisher.hand_over(job)
         await eventually(world.sent, every=0.01)
+        world.clock.advance(AFTER.total_seconds() / 4)
         await asyncio.sleep(0.1)
         world.jobs.away = False
         await eventually(lambda: world.jobs.kept[job.id].published_at, every=0.01)

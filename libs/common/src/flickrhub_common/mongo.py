@@ -2,14 +2,26 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pymongo.lock
-from pymongo import AsyncMongoClient
+from bson.errors import BSONError
+from pymongo import AsyncMongoClient, InsertOne, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    WriteError,
+)
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.settings import MongoSettings
@@ -17,6 +29,8 @@ from flickrhub_common.settings import MongoSettings
 T = TypeVar("T")
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
+Collection = AsyncCollection[Document]
+Write = InsertOne[Document] | UpdateOne
 
 OPERATION_SECONDS = 2.5
 """Time limit of one operation, so that a request that needs Mongo has its 503 within 3 s."""
@@ -31,6 +45,7 @@ _GOING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 1160
 """What a server answers that is shutting down, stepping down or losing its network: those of the driver specifications'
 retryable writes, and 14031, whose disk is full. With some, a write concern's 91 among them, it comes as a plain failure
 of the operation."""
+_DUPLICATE = 11000
 
 
 if sys.version_info < (3, 12):
@@ -68,6 +83,52 @@ def mongo_errors(dependency: str = "mongo") -> Iterator[None]:
         if going or error.timeout:  # a majority that doesn't acknowledge in time, too
             raise Unavailable(dependency) from error
         raise
+
+
+def insertion(document: Document) -> Write:
+    """A new document, for ``write_together``."""
+    return InsertOne(document)
+
+
+def update(wanted: Document, change: Document) -> Write:
+    """A change of the one document that is as ``wanted``, if it is; for ``write_together``."""
+    return UpdateOne(wanted, change)
+
+
+async def write_together(collection: Collection, writes: Sequence[Write]) -> list[Exception | None]:
+    """Make writes, each to a document of its own, in one operation; for each what was wrong with it, or None.
+
+    None means what it means for a single write: acknowledged by a majority, journaled. What is wrong with one doesn't
+    stop the others, be it refused by the server or impossible to send. Raises Unavailable when none is certain.
+    """
+    try:
+        with mongo_errors():
+            await collection.bulk_write(writes, ordered=False)
+    except BulkWriteError as error:
+        return _failures(error, len(writes))
+    except (BSONError, DocumentTooLarge, OverflowError, UnicodeError) as error:  # before anything was sent
+        if len(writes) == 1:
+            return [error]
+        return [failure for write in writes for failure in await write_together(collection, [write])]
+    return [None] * len(writes)
+
+
+def _failures(error: BulkWriteError, count: int) -> list[Exception | None]:
+    concerns = error.details.get("writeConcernErrors", [])
+    if any(concern.get("code") in _GOING for concern in concerns):
+        raise Unavailable("mongo") from error
+    failures: list[Exception | None] = [error if concerns else None] * count
+    for found in error.details.get("writeErrors", []):
+        failures[found["index"]] = _failure(found)
+    return failures
+
+
+def _failure(found: Document) -> Exception:
+    code = found.get("code")
+    if code in _GOING:
+        return Unavailable("mongo")
+    kind = DuplicateKeyError if code == _DUPLICATE else WriteError
+    return kind(found.get("errmsg", ""), code, found)
 
 
 async def ping_mongo(client: AsyncMongoClient[Document]) -> None:

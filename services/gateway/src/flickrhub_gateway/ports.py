@@ -25,12 +25,12 @@ class Jobs(Protocol):
         """The states of those of these jobs that there are."""
         ...
 
-    async def apply(self, change: JobChange) -> bool:
-        """Change a job in one step if its present state allows it; whether it did."""
+    async def apply(self, change: JobChange) -> None:
+        """Change a job in one step if its present state allows it; when this returns it is durable."""
         ...
 
     async def mark_published(self, job_ids: Collection[str], *, at: datetime) -> None:
-        """Note that the broker has confirmed these jobs."""
+        """Note that the broker has confirmed these jobs; one that has moved on needs no note."""
         ...
 
     async def claim_unpublished(self, *, created_before: datetime, now: datetime, limit: int) -> list[Job]:

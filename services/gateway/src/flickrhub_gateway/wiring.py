@@ -146,7 +146,8 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         messaging = Messaging(
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds() / 2
         )
-        published = MarkPublished(stores.jobs, clock)
+        swept_after = timedelta(seconds=settings.sweep_after_seconds)
+        published = MarkPublished(stores.jobs, clock, swept_after=swept_after)
         publisher = _publisher(settings, messaging, published)
         admit = _admit(settings, await _open_counts(stack, settings))
         use = _use_cases(settings, stores, auth=auth, publisher=publisher, admit=admit)

@@ -1,16 +1,18 @@
-"""Notes which jobs the broker has, many in one update."""
+"""Notes which jobs the broker has, many in one update, and only of those that need it."""
 
 import asyncio
 from collections import deque
+from datetime import datetime, timedelta
 
 from flickrhub_common.clock import Clock
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
+from flickrhub_gateway.models import Job
 from flickrhub_gateway.ports import Jobs
 
 log = logger(__name__)
 
-GATHER_SECONDS = 0.05
+LOOK_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 MOST_AT_ONCE = 1000
 MOST_WAITING = 50_000
@@ -18,24 +20,34 @@ MOST_WAITING = 50_000
 
 
 class MarkPublished:
-    """Collects ids for a moment and marks them together: not every job costs an update of its own."""
+    """Collects ids for a while and marks them together.
 
-    def __init__(self, jobs: Jobs, clock: Clock) -> None:
+    A job that has moved on is never swept and needs no mark, so one that is quick costs no write: its mark is put off
+    until the job is a quarter of ``swept_after`` old, which leaves three quarters to make it.
+    """
+
+    def __init__(self, jobs: Jobs, clock: Clock, *, swept_after: timedelta) -> None:
         self._jobs = jobs
         self._clock = clock
+        self._put_off = swept_after / 4
         self._ids: deque[str] = deque(maxlen=MOST_WAITING)
+        self._due: datetime | None = None
         self._some = asyncio.Event()
 
-    def note(self, job_id: str) -> None:
+    def note(self, job: Job) -> None:
         """The broker has confirmed this job."""
-        self._ids.append(job_id)
+        due = job.created_at + self._put_off
+        self._due = due if self._due is None else min(due, self._due)
+        self._ids.append(job.id)
         self._some.set()
 
     async def run(self) -> None:
-        """Mark what is noted, until cancelled."""
+        """Mark what is noted when the first of it is due, until cancelled."""
         while True:
             await self._some.wait()
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._due is not None and self._clock.now() < self._due:
+                continue
             try:
                 await self.flush()
             except Unavailable:
@@ -44,13 +56,16 @@ class MarkPublished:
                 log.exception("marking_crashed")
 
     async def flush(self) -> None:
-        """Mark everything noted so far. Raises Unavailable; what isn't marked stays noted."""
-        while self._ids:
-            batch = [self._ids.popleft() for _ in range(min(len(self._ids), MOST_AT_ONCE))]
+        """Mark everything noted so far. Raises Unavailable; what isn't marked stays noted, and due."""
+        left, due = len(self._ids), self._due
+        self._due = None
+        self._some.clear()
+        while batch := [self._ids.popleft() for _ in range(min(left, len(self._ids), MOST_AT_ONCE))]:
+            left -= len(batch)
             try:
                 await self._jobs.mark_published(batch, at=self._clock.now())
             except (Unavailable, asyncio.CancelledError):
                 self._ids.extendleft(reversed(batch))
+                self._due = due
                 self._some.set()
                 raise
-        self._some.clear()

@@ -28,7 +28,7 @@ class PublishJob:
         except Unavailable:
             log.debug("job_not_published", job_id=job.id)
             return False
-        self._published.note(job.id)
+        self._published.note(job)
         return True
 
 

@@ -31,8 +31,8 @@ class RecordJobEvent:
     async def __call__(self, event: JobCompleted | JobFailed | JobRetrying | JobReplayed) -> None:
         """Record one event. Raises Unavailable."""
         change = change_of(event, now=self._clock.now(), retention=self._retention)
-        applied = await self._jobs.apply(change)
-        log.debug("job_changed" if applied else "job_event_without_effect", state=change.state.value)
+        await self._jobs.apply(change)
+        log.debug("job_event_recorded", state=change.state.value)
         if event.target is Target.REST or isinstance(event, JobRetrying):
             return
         is_open = (await self._jobs.states([event.job_id])).get(event.job_id) in OPEN
