@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from flickrhub_common.addresses import AddressPolicy
-from flickrhub_common.http_client import make_guarded_client
+from flickrhub_common.guarded_calls import make_guarded_call_client
 from flickrhub_notifier.adapters.receiver import EXCERPT_CHARACTERS, HttpReceiver
 from flickrhub_notifier.models import Answer, Post
 from tests.integration.notifier import nasty as receivers
@@ -47,7 +47,7 @@ def http_receiver(tracing: TracerProvider, policy: AddressPolicy) -> AsyncIterat
     """Made as the wiring makes it."""
 
     async def made() -> AsyncIterator[HttpReceiver]:
-        async with make_guarded_client(policy, timeout_seconds=DEADLINE + 1) as client:
+        async with make_guarded_call_client(policy, timeout_seconds=DEADLINE + 1) as client:
             yield HttpReceiver(client, policy=policy, tracer=tracing.get_tracer("test"), timeout_seconds=DEADLINE)
 
     return made()
@@ -219,5 +219,5 @@ async def test_whatever_else_the_driver_raises_is_a_failed_attempt(
     def crash(*_: object, **__: object) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("httpcore2.AsyncConnectionPool.handle_async_request", crash)
+    monkeypatch.setattr("aiohttp.ClientSession.request", crash)
     assert await http.post(a_post(receiver.url())) == Answer(error="internal_error")

@@ -17,6 +17,7 @@ from flickrhub_common.http_client import HttpError, failure_name, make_guarded_c
 from flickrhub_common.lookups import MOST_EACH, site_of
 from tests.support.callback_receiver import CallbackReceiver
 from tests.support.certificates import self_signed
+from tests.support.guarded_calls import FacedCalls
 from tests.support.hostile_urls import METADATA_NAMES, NOT_PUBLIC
 from tests.support.planted import Planted, planted
 from tests.support.stub_dns import StubDns
@@ -25,6 +26,15 @@ from tests.support.waiting import eventually
 NOBODY_ELSE = AddressPolicy()
 LOOPBACK = AddressPolicy.parse("127.0.0.0/8,::1/128")
 PUBLIC = "93.184.216.34"
+
+
+@pytest.fixture(autouse=True, params=["httpx2", "aiohttp"])
+def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each test judges the client for photos, over httpx2, and that for callbacks, over aiohttp."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(f"{__name__}.make_guarded_client", FacedCalls)
+        monkeypatch.setattr(f"{__name__}.failure_name", lambda error: error.reason)
+    return str(request.param)
 
 
 @pytest.fixture

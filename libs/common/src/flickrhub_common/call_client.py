@@ -11,6 +11,7 @@ Two errors say what is known: ``NotSent``, and ``BrokenOff`` when the far side m
 
 import asyncio
 import select
+import socket
 import ssl
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +35,11 @@ KEPT_SECONDS = 30.0
 HEAD_BYTES = 256 * 1024
 """What is taken of a reply up to the end of its headers, interim replies included."""
 
+HEADER_BYTES, HEADERS = 8190, 128
+"""What is taken of one header, and how many: the driver's own bounds."""
+
 Resolver = AbstractResolver
+MakeSocket = Callable[[tuple[Any, ...]], socket.socket]
 
 Reason = Literal[
     "dns_error",
@@ -85,14 +90,18 @@ def make_call_client(
     kept_seconds: float = KEPT_SECONDS,
     connect_seconds: float = CONNECT_SECONDS,
     most_reply_bytes: int = HEAD_BYTES,
+    most_header_bytes: int = HEADER_BYTES,
+    most_headers: int = HEADERS,
     resolver: Resolver | None = None,
+    make_socket: MakeSocket | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> "CallClient":
     """Make a client, within a running loop; its owner closes it (``async with``).
 
     ``connect_seconds`` is what a connection may take at most, with the wait for a free place, DNS and TLS. For the
     exchange the caller sets the deadline. Connections are kept open for ``kept_seconds`` of idleness. ``resolver``
-    is asked for every name (never for an address); what it raises that is no OSError goes to the caller as it is.
+    is asked for every name (never for an address), and ``make_socket`` makes the socket for each address that is
+    dialled, as in ``socket.getaddrinfo``; what they raise that is no OSError goes to the caller as it is.
     A reply of which more than ``most_reply_bytes`` come over the wire, headers and framing included, is broken off.
     """
     seconds = min(timeout_seconds, connect_seconds)
@@ -102,6 +111,7 @@ def make_call_client(
         keepalive_timeout=kept_seconds,
         ssl=tls or tls_context(),
         resolver=resolver or aiohttp.ThreadedResolver(),
+        socket_factory=make_socket,
         use_dns_cache=False,
     )
     session = aiohttp.ClientSession(
@@ -111,6 +121,9 @@ def make_call_client(
         headers={"User-Agent": USER_AGENT, "Accept": "*/*"},
         skip_auto_headers=("Content-Type",),
         auto_decompress=False,
+        max_line_size=most_header_bytes,
+        max_field_size=most_header_bytes,
+        max_headers=most_headers,
         trust_env=False,
         middlewares=(_never_again,),
     )
@@ -288,11 +301,11 @@ def _is_spent(connection: Connection) -> bool:
     protocol = connection.protocol
     if not isinstance(protocol, _BoundedReplies) or not protocol.used:
         return False
-    socket = connection.transport.get_extra_info("socket") if connection.transport is not None else None
-    if socket is None or protocol.should_close:
+    kept = connection.transport.get_extra_info("socket") if connection.transport is not None else None
+    if kept is None or protocol.should_close:
         return True
     unseen = select.poll()  # by the loop, which may be busy
-    unseen.register(socket.fileno(), select.POLLIN)
+    unseen.register(kept.fileno(), select.POLLIN)
     return bool(unseen.poll(0))
 
 

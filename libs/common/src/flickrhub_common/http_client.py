@@ -37,6 +37,10 @@ GUARDED_REPLY_BYTES = 256 * 1024
 this no header storm is worth parsing."""
 
 
+GUARDED_KEPT_SECONDS = 4.0
+"""How long an idle connection is kept: less than the 5 s after which Node.js closes it, lest they meet on the way."""
+
+
 class NameNotResolved(httpcore2.ConnectError):
     """DNS has no address for the host."""
 
@@ -91,6 +95,11 @@ async def _add_trace(request: httpx2.Request) -> None:
     request.headers.update(trace_headers())
 
 
+def as_sent(url: str) -> str:
+    """A URL as it goes out: its host in IDNA, what isn't ASCII percent-encoded. Raises InvalidUrl."""
+    return str(httpx2.URL(url))
+
+
 def make_http_client(*, timeout_seconds: float, max_connections: int = 100, base_url: str = "") -> HttpClient:
     """A pooled client for configured addresses: no redirects, no proxies from the environment, the trace passed on."""
     return httpx2.AsyncClient(
@@ -136,7 +145,6 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
     """httpx2's transport over a connection pool whose connections are made by the guard.
 
     ``_pool`` is the parent's own name for it: pinned below httpx2 3, and a test fails if the seam moves.
-    Idle connections are dropped before the 5 s after which Node.js closes them, so as not to meet on the way.
     """
 
     def __init__(self, policy: AddressPolicy, max_connections: int, most_reply_bytes: int) -> None:
@@ -145,7 +153,7 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
             ssl_context=ssl.create_default_context(),
             max_connections=max_connections,
             max_keepalive_connections=max_connections,
-            keepalive_expiry=4,
+            keepalive_expiry=GUARDED_KEPT_SECONDS,
             network_backend=_GuardedBackend(policy),
         )
 
@@ -158,16 +166,36 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
         return reply
 
 
+class GuardedNames:
+    """Finds the addresses of names that others chose, and judges them."""
+
+    _DIALLED = 4
+
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
+        self._lookups = Lookups()
+
+    async def addresses(self, host: str, port: int) -> tuple[IpAddress, ...]:
+        """The first few addresses of a name, in the resolver's order, without repetitions.
+
+        Raises RefusedUrl if any of them all isn't permitted, and OSError or ValueError if the name isn't found.
+        """
+        found = await self._lookups.addresses(host, port)
+        addresses = tuple(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in found))
+        if not self._policy.permits_all(addresses):
+            raise RefusedUrl(REFUSED_ADDRESS)
+        return addresses[: self._DIALLED]
+
+
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Resolves, judges, dials."""
 
-    _DIALLED = 4
     _SECONDS_EACH = 4.0
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
         self._dialler = httpcore2.AnyIOBackend()
-        self._lookups = Lookups()
+        self._names = GuardedNames(policy)
 
     async def connect_tcp(
         self,
@@ -181,7 +209,7 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         if len(addresses) > 1:  # a silent one leaves time for the next
             timeout = min(timeout or self._SECONDS_EACH, self._SECONDS_EACH)
         failure: Exception = NameNotResolved("the name has no address")
-        for address in addresses[: self._DIALLED]:
+        for address in addresses:
             try:
                 stream = await self._dialler.connect_tcp(str(address), port, timeout, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
@@ -194,15 +222,12 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         raise RefusedUrl("must be http or https")
 
     async def _resolved(self, host: str, port: int) -> tuple[IpAddress, ...]:
-        """All addresses of a name, in the resolver's order, without repetitions; refused if one of them is."""
         try:
-            found = await self._lookups.addresses(host, port)
-            addresses = tuple(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in found))
+            return await self._names.addresses(host, port)
+        except RefusedUrl:  # a ValueError, too
+            raise
         except (OSError, ValueError) as error:
             raise NameNotResolved("the name can't be resolved") from error
-        if not self._policy.permits_all(addresses):
-            raise RefusedUrl(REFUSED_ADDRESS)
-        return addresses
 
 
 class _BoundedStream(httpcore2.AsyncNetworkStream):

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from flickrhub_common.background import beside, every, until_done
 from flickrhub_common.broker import Messaging
 from flickrhub_common.clock import SystemClock
+from flickrhub_common.guarded_calls import make_guarded_call_client
 from flickrhub_common.health import Check, health_router
-from flickrhub_common.http_client import make_guarded_client
 from flickrhub_common.logs import logger
 from flickrhub_common.mongo import make_mongo, ping_mongo
 from flickrhub_common.redis import make_redis, ping_redis
@@ -125,9 +125,9 @@ def _subscribe(settings: NotifierSettings, messaging: Messaging, lines: KeepLine
 @asynccontextmanager
 async def _receiver(settings: NotifierSettings, tracer_provider: TracerProvider | None) -> AsyncIterator[Receiver]:
     policy, timeout_seconds = settings.address_policy(), settings.callback_timeout_seconds
-    client = make_guarded_client(
+    client = make_guarded_call_client(
         policy,
-        timeout_seconds=timeout_seconds + 1,  # of each read: the deadline of the whole comes first
+        timeout_seconds=timeout_seconds + 1,  # to connect: the deadline of the whole comes first
         max_connections=4 * settings.callback_concurrency,  # two queues; after a lost connection twice as many go on
     )
     tracer = trace.get_tracer("flickrhub_notifier", tracer_provider=tracer_provider)
