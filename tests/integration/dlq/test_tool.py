@@ -20,7 +20,7 @@ from yarl import URL
 
 from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import CallbackDue, JobReplayed, JobRequested
-from flickrhub_common.redis import make_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis
 from flickrhub_common.settings import RabbitSettings, RedisSettings
 from flickrhub_common.topology import (
     CALLBACK_DLQ,
@@ -310,7 +310,7 @@ async def ends(sent: list[JobRequested], settings: RedisSettings) -> Counter[str
     redis = make_redis(settings, max_connections=4)
     done: Counter[str] = Counter()
     try:
-        claims = RedisClaims(redis, lease_seconds=30, telling_seconds=30)
+        claims = RedisClaims(PipelinedRedis(redis), lease_seconds=30, telling_seconds=30)
         for job_id in {job.job_id for job in sent}:
             await claims.conclude(a_job(job_id), a_failure(job_id))
             await claims.mark_reported(job_id)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from flickrhub_common.contracts import JobRequested, UploadProgress
-from flickrhub_common.redis import make_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis
 from flickrhub_common.settings import RedisSettings
 from flickrhub_common.testing import FakeClock
 from flickrhub_executor.adapters.redis_claims import RedisClaims
@@ -32,7 +32,7 @@ class _Walk:
         self._redis = redis
         self._clock = FakeClock()
         self._both: tuple[Claims, Claims] = (
-            RedisClaims(redis, lease_seconds=LEASE, telling_seconds=LEASE),
+            RedisClaims(PipelinedRedis(redis), lease_seconds=LEASE, telling_seconds=LEASE),
             FakeClaims(self._clock, lease=LEASE, telling=LEASE),
         )
         self._job = a_job()

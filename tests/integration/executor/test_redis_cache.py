@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from flickrhub_common.redis import PipelinedRedis
 from flickrhub_executor.adapters.redis_cache import RedisCache
 from flickrhub_executor.models import CachedReply
 from tests.support.waiting import eventually
@@ -14,7 +15,7 @@ ANSWER = CachedReply('{"t":"line\\nbreak é 日本 😀","stat":"ok"}', 200)
 
 @pytest.fixture
 def cache(redis: Redis) -> RedisCache:
-    return RedisCache(redis, prefix="cache-of-a-test:", ttl_seconds=60)
+    return RedisCache(PipelinedRedis(redis), prefix="cache-of-a-test:", ttl_seconds=60)
 
 
 async def test_what_is_kept_is_found_by_the_same_user_and_digest_only(cache: RedisCache) -> None:
@@ -71,7 +72,7 @@ async def test_many_reads_and_writes_at_once_never_show_an_answer_from_before_a_
 
 
 async def test_answers_live_as_long_as_they_are_told_to(redis: Redis) -> None:
-    cache = RedisCache(redis, prefix="c:", ttl_seconds=1)
+    cache = RedisCache(PipelinedRedis(redis), prefix="c:", ttl_seconds=1)
     await cache.keep((await cache.find("user-1", "a"))[0], ANSWER)
     assert (await cache.find("user-1", "a"))[1] == ANSWER
 
@@ -82,6 +83,6 @@ async def test_answers_live_as_long_as_they_are_told_to(redis: Redis) -> None:
 
 
 async def test_a_generation_outlives_every_answer_of_the_one_before(redis: Redis) -> None:
-    cache = RedisCache(redis, prefix="c:", ttl_seconds=30 * 24 * 3600)
+    cache = RedisCache(PipelinedRedis(redis), prefix="c:", ttl_seconds=30 * 24 * 3600)
     await cache.make_stale("user-1")
     assert await redis.ttl("c:generation:user-1") > 30 * 24 * 3600

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from flickrhub_common.contracts import JobRequested, UploadProgress
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.redis import make_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis
 from flickrhub_common.settings import RedisSettings
 from flickrhub_executor.adapters.redis_claims import KEPT_SECONDS, REPLAY_KEPT_SECONDS, RedisClaims
 from flickrhub_executor.models import Concluded, Held, Superseded, Taken
@@ -24,7 +26,7 @@ TELLING = 0.3
 
 @pytest.fixture
 def claims(redis: Redis) -> RedisClaims:
-    return RedisClaims(redis, lease_seconds=LEASE, telling_seconds=TELLING)
+    return RedisClaims(PipelinedRedis(redis), lease_seconds=LEASE, telling_seconds=TELLING)
 
 
 def the_next(job: JobRequested, **more: object) -> JobRequested:
@@ -51,7 +53,7 @@ async def test_of_many_copies_taken_at_once_from_several_clients_exactly_one_is_
 ) -> None:
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(aclosing(make_redis(redis_settings))) for _ in range(5)]
-        claims = [RedisClaims(client, lease_seconds=30, telling_seconds=30) for client in clients]
+        claims = [RedisClaims(PipelinedRedis(client), lease_seconds=30, telling_seconds=30) for client in clients]
         for job in [a_job() for _ in range(20)]:
             verdicts = await asyncio.gather(*(each.take(job) for each in claims * 10))
             assert Counter(type(verdict) for verdict in verdicts) == {Taken: 1, Held: 49}
@@ -264,24 +266,42 @@ async def test_every_claim_ends_by_itself_one_day(claims: RedisClaims, redis: Re
         assert 0 < await redis.ttl(f"claim:{job.job_id}") <= KEPT_SECONDS
 
 
-async def test_a_lost_answer_to_take_isn_t_mistaken_for_another_copy(
-    claims: RedisClaims, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The driver asks once more when the connection breaks; the first asking had already taken the job."""
-    parse = redis.parse_response
+@pytest.fixture
+def a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The connection breaks once, when the work is done: the driver asks again."""
+    parse = Pipeline.parse_response
     broken: list[bool] = []
 
-    async def break_once(connection: object, command_name: str, **options: object) -> object:
-        answer = await parse(connection, command_name, **options)  # type: ignore[arg-type]
+    async def break_once(pipeline: Pipeline, connection: Connection, command_name: str, **options: object) -> object:
+        answer = await parse(pipeline, connection, command_name, **options)
         if not broken and command_name == "EVALSHA":
             broken.append(True)
             raise RedisConnectionError("cut after the work was done")
         return answer
 
-    await claims.take(a_job())  # the script is known from here on
-    monkeypatch.setattr(redis, "parse_response", break_once)
-    assert not (await taken(claims, a_job())).doubtful
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "parse_response", break_once)
+        yield
     assert broken
+
+
+async def test_a_lost_answer_to_take_isn_t_mistaken_for_another_copy(
+    claims: RedisClaims, request: pytest.FixtureRequest
+) -> None:
+    await claims.take(a_job())  # the script is known from here on
+    request.getfixturevalue("a_lost_answer")
+    assert not (await taken(claims, a_job())).doubtful
+
+
+async def test_a_lost_answer_to_taking_over_doesn_t_lose_the_doubt_or_count_a_death_more(
+    claims: RedisClaims, request: pytest.FixtureRequest
+) -> None:
+    job = a_job()
+    await claims.take(job)
+    await asyncio.sleep(LEASE + 0.02)
+    request.getfixturevalue("a_lost_answer")
+    claim = await taken(claims, job)
+    assert (claim.doubtful, claim.deaths) == (True, 1)
 
 
 async def test_outcomes_of_any_text_come_back_as_they_were(claims: RedisClaims) -> None:
@@ -296,7 +316,7 @@ async def test_outcomes_of_any_text_come_back_as_they_were(claims: RedisClaims) 
 async def test_redis_away_is_unavailable_in_every_call() -> None:
     settings = RedisSettings(redis_url=SecretStr("redis://127.0.0.1:1/0"))
     async with aclosing(make_redis(settings)) as nowhere:
-        claims = RedisClaims(nowhere, lease_seconds=1, telling_seconds=1)
+        claims = RedisClaims(PipelinedRedis(nowhere), lease_seconds=1, telling_seconds=1)
         job = a_job()
         for call in (
             claims.take(job),

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from flickrhub_common.contracts import Reservation
-from flickrhub_common.redis import make_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis
 from flickrhub_common.settings import RedisSettings
 from flickrhub_common.topology import MAX_DELAY_SECONDS
 from flickrhub_executor.adapters.redis_limits import SHORT_WAIT_SECONDS, RedisLimits
@@ -31,7 +31,12 @@ def limits(
     redis: Redis, *, per_second: float = 0, per_hour: int = 0, hour: float = 3600.0, late: float = 5.0
 ) -> RedisLimits:
     return RedisLimits(
-        redis, prefix=PREFIX, per_hour=per_hour, per_second=per_second, hour_seconds=hour, late_seconds=late
+        PipelinedRedis(redis),
+        prefix=PREFIX,
+        per_hour=per_hour,
+        per_second=per_second,
+        hour_seconds=hour,
+        late_seconds=late,
     )
 
 

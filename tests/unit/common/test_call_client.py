@@ -1,14 +1,10 @@
 """The quick client: what goes out, what comes in, and what is known when nothing did. Real sockets on loopback."""
 
 import asyncio
-import contextlib
 import gzip
-import re
 import socket
 import ssl
-import struct
 import zlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -24,57 +20,10 @@ from flickrhub_common.call_client import (
 )
 from tests.support.certificates import self_signed
 from tests.support.listening import listening
+from tests.support.raw_server import OK, RawServer, Writes, hang_up, reset
 from tests.unit.common.test_guarded_client import listener
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BIG = 100_000
-
-Writes = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-class Server:
-    """Answers the n-th request it gets, over whatever connection, with the n-th answer, and the rest with the last.
-
-    An answer is bytes; empty, it hangs up unanswered; a second element is what happens after it.
-    """
-
-    def __init__(self, *answers: bytes | tuple[bytes, Writes]) -> None:
-        self.answers = answers
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.writers: list[asyncio.StreamWriter] = []
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
-        self.connections += 1
-        self.writers.append(writer)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                while await self._answer(reader, writer):
-                    pass
-        finally:
-            writer.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        self.requests.append(head + await reader.readexactly(int(length[1]) if length else 0))
-        answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
-        answer, after = answer if isinstance(answer, tuple) else (answer, None)
-        writer.write(answer)
-        if after is not None:
-            await after(writer)
-        return bool(answer)
-
-
-async def hang_up(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-
-
-async def reset(writer: asyncio.StreamWriter) -> None:
-    linger = struct.pack("ii", 1, 0)
-    writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.transport.abort()
 
 
 async def call(client: CallClient, port: int, method: str = "GET", *, most: int = BIG, unpack: bool = True) -> bytes:
@@ -86,7 +35,7 @@ async def call(client: CallClient, port: int, method: str = "GET", *, most: int 
 async def answered(answer: bytes | tuple[bytes, Writes], *, most: int = BIG, seconds: float = 5) -> bytes:
     """What a call makes of this answer."""
     async with (
-        listening(Server(answer)) as port,
+        listening(RawServer(answer)) as port,
         make_call_client(timeout_seconds=5) as client,
         asyncio.timeout(seconds),
     ):
@@ -98,7 +47,7 @@ def coded(body: bytes, coding: str) -> bytes:
 
 
 async def test_the_url_the_headers_and_the_body_go_out_just_as_given() -> None:
-    server = Server(OK)
+    server = RawServer(OK)
     path = "/%7e~%2F%2f'()*!/a%20b+c?q=%e6%97&x=a+b%20~&empty=&y"
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         headers = {"X-Odd-Name": 'OAuth a="b%20", c="d"', "Content-Type": "text/x"}
@@ -121,14 +70,14 @@ async def test_the_url_the_headers_and_the_body_go_out_just_as_given() -> None:
 
 
 async def test_a_body_without_a_type_is_sent_without_one() -> None:
-    server = Server(OK)
+    server = RawServer(OK)
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         await call(client, port, "POST")
     assert b"content-type" not in server.requests[0].lower()
 
 
 async def test_a_connection_is_kept_for_the_next_call_and_cookies_are_not() -> None:
-    server = Server(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n")
+    server = RawServer(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n")
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         for _ in range(3):
             await call(client, port)
@@ -137,7 +86,7 @@ async def test_a_connection_is_kept_for_the_next_call_and_cookies_are_not() -> N
 
 
 async def test_a_redirect_is_an_answer_like_any_other() -> None:
-    server = Server(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 4\r\n\r\ngone")
+    server = RawServer(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 4\r\n\r\ngone")
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         assert await call(client, port) == b"gone"
     assert len(server.requests) == 1
@@ -146,7 +95,7 @@ async def test_a_redirect_is_an_answer_like_any_other() -> None:
 @pytest.mark.parametrize("after", [hang_up, reset])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 async def test_a_request_whose_kept_connection_ends_unanswered_is_never_sent_again(method: str, after: Writes) -> None:
-    server = Server(OK, (b"", after), OK)
+    server = RawServer(OK, (b"", after), OK)
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         await call(client, port)
         with pytest.raises(BrokenOff):
@@ -156,7 +105,7 @@ async def test_a_request_whose_kept_connection_ends_unanswered_is_never_sent_aga
 
 
 async def test_a_kept_connection_that_has_ended_unseen_by_a_busy_loop_is_not_used() -> None:
-    server = Server(OK)
+    server = RawServer(OK)
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         await call(client, port)
         server.writers[0].transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # no turn of the loop follows
@@ -172,7 +121,7 @@ async def test_what_came_unasked_over_a_kept_connection_is_never_the_answer_to_a
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
         await writer.drain()
 
-    server = Server((OK, second_answer), OK)
+    server = RawServer((OK, second_answer), OK)
     async with listening(server) as port, make_call_client(timeout_seconds=5) as client:
         assert await call(client, port) == b"ok"
         more.set()
@@ -182,7 +131,7 @@ async def test_what_came_unasked_over_a_kept_connection_is_never_the_answer_to_a
 
 
 async def test_nothing_was_sent_where_nobody_listens() -> None:
-    async with listening(Server(OK)) as port:
+    async with listening(RawServer(OK)) as port:
         pass
     async with make_call_client(timeout_seconds=5) as client:
         with pytest.raises(NotSent) as raised:
@@ -204,7 +153,7 @@ async def test_nothing_was_sent_while_every_connection_was_in_use() -> None:
         await blocked.wait()
 
     async with (
-        listening(Server((b"HTTP/1.1 200 OK\r\n", wait))) as port,
+        listening(RawServer((b"HTTP/1.1 200 OK\r\n", wait))) as port,
         make_call_client(timeout_seconds=5, connect_seconds=0.05, max_connections=1) as client,
     ):
         first = asyncio.create_task(call(client, port))
@@ -218,7 +167,10 @@ async def test_nothing_was_sent_while_every_connection_was_in_use() -> None:
 async def test_nothing_was_sent_to_whom_the_certificate_does_not_name(tmp_path: Path) -> None:
     certificate, context = self_signed(tmp_path, "somebody.example")
     trusting = ssl.create_default_context(cafile=str(certificate))
-    async with listener(Server(OK), tls=context) as port, make_call_client(timeout_seconds=5, tls=trusting) as client:
+    async with (
+        listener(RawServer(OK), tls=context) as port,
+        make_call_client(timeout_seconds=5, tls=trusting) as client,
+    ):
         with pytest.raises(NotSent) as raised:
             await client.call("GET", f"https://localhost:{port}/", headers={}).__aenter__()
     assert raised.value.reason == "tls_error"
@@ -227,7 +179,10 @@ async def test_nothing_was_sent_to_whom_the_certificate_does_not_name(tmp_path: 
 async def test_tls_is_spoken_with_whom_the_certificate_names(tmp_path: Path) -> None:
     certificate, context = self_signed(tmp_path, "localhost")
     trusting = ssl.create_default_context(cafile=str(certificate))
-    async with listener(Server(OK), tls=context) as port, make_call_client(timeout_seconds=5, tls=trusting) as client:
+    async with (
+        listener(RawServer(OK), tls=context) as port,
+        make_call_client(timeout_seconds=5, tls=trusting) as client,
+    ):
         for _ in range(2):
             async with client.call("GET", f"https://localhost:{port}/", headers={}) as reply:
                 assert await reply.whole(most_bytes=10) == b"ok"
@@ -311,7 +266,7 @@ async def test_a_reply_without_end_is_broken_off_at_the_limit_of_bytes(begins: b
 async def test_a_body_is_read_up_to_its_limit_and_not_a_byte_further(length: int) -> None:
     answer = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + b"x" * length
     async with (
-        listening(Server(answer)) as port,
+        listening(RawServer(answer)) as port,
         make_call_client(timeout_seconds=5, most_reply_bytes=2_000_000) as client,
     ):
         assert await call(client, port, most=length) == b"x" * length
@@ -335,7 +290,7 @@ async def test_a_body_is_read_up_to_its_limit_and_not_a_byte_further(length: int
 )
 async def test_what_is_packed_is_unpacked_when_asked_for(coding: str, packed: bytes) -> None:
     assert await answered(coded(packed, coding)) == b"hello"
-    async with listening(Server(coded(packed, coding))) as port, make_call_client(timeout_seconds=5) as client:
+    async with listening(RawServer(coded(packed, coding))) as port, make_call_client(timeout_seconds=5) as client:
         assert await call(client, port, unpack=False) == packed
 
 
@@ -355,7 +310,7 @@ async def test_the_deadline_of_the_caller_ends_a_reply_that_drips_and_its_connec
         finally:
             hung_up.set()
 
-    async with listening(Server((CHUNKED, drip))) as port, make_call_client(timeout_seconds=5) as client:
+    async with listening(RawServer((CHUNKED, drip))) as port, make_call_client(timeout_seconds=5) as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await call(client, port)

@@ -1,21 +1,29 @@
 """One call to Flickr: what goes out, and what each way of not answering becomes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx2
 import pytest
 from oauthlib.oauth1 import SignatureOnlyEndpoint
 from oauthlib.oauth1.rfc5849.request_validator import RequestValidator
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from flickrhub_common.call_client import make_call_client
 from flickrhub_executor.adapters.flickr_rest import MAX_REPLY_BYTES, FlickrRest
 from flickrhub_executor.errors import TransientFailure
-from flickrhub_executor.models import Credentials, FlickrCall, json_params
+from flickrhub_executor.models import Credentials, FlickrCall, FlickrReply, json_params
+from tests.support.listening import listening
+from tests.support.raw_server import OK, RawServer, Writes, hang_up, reset
 
-URL = "https://api.flickr.com/services/rest/"
+PATH = "/services/rest/"
 LENT = Credentials("user", "k" * 32, "s" * 16, "72157-token", "t" * 16, "f00d")
 AWKWARD = {
     "text": "a b+c&d=e~f%20g/h?i#j'(k)*!",
@@ -30,8 +38,6 @@ AWKWARD = {
     "tilde~": "~",
 }
 
-Respond = Callable[[httpx2.Request], httpx2.Response]
-
 
 class _KnowsLent(RequestValidator):
     """Oauthlib's server side, for the one app and token."""
@@ -42,7 +48,7 @@ class _KnowsLent(RequestValidator):
 
     @property
     def enforce_ssl(self) -> bool:
-        return True
+        return False
 
     def check_client_key(self, client_key: str) -> bool:
         return True
@@ -66,29 +72,52 @@ class _KnowsLent(RequestValidator):
         return LENT.oauth_token_secret
 
 
-def flickr(respond: Respond, *, timeout_seconds: float = 5.0) -> FlickrRest:
-    client = httpx2.AsyncClient(transport=httpx2.MockTransport(respond))
-    return FlickrRest(client, url=URL, timeout_seconds=timeout_seconds)
+@dataclass(frozen=True)
+class Sent:
+    """A request as it came."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
 
 
-def replying(status: int = 200, body: bytes = b"{}", headers: dict[str, str] | None = None) -> Respond:
-    return lambda _: httpx2.Response(status, content=body, headers=headers)
+@contextlib.asynccontextmanager
+async def flickr(
+    server: RawServer, *, timeout_seconds: float = 5.0, provider: TracerProvider | None = None
+) -> AsyncIterator[FlickrRest]:
+    """Calls to this server."""
+    async with listening(server) as port, make_call_client(timeout_seconds=5, most_reply_bytes=10**9) as client:
+        tracer = (provider or TracerProvider()).get_tracer("test")
+        url = f"http://127.0.0.1:{port}{PATH}"
+        yield FlickrRest(client, url=url, tracer=tracer, timeout_seconds=timeout_seconds)
 
 
-async def sent(call: FlickrCall) -> httpx2.Request:
+def replying(status: int = 200, body: bytes = b"{}", headers: str = "") -> RawServer:
+    head = f"HTTP/1.1 {status} Word\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return RawServer(head.encode("latin-1") + body)
+
+
+async def answer(server: RawServer, *, timeout_seconds: float = 5.0) -> FlickrReply:
+    """What a read makes of the server's answer."""
+    async with flickr(server, timeout_seconds=timeout_seconds) as rest:
+        return await rest.call(FlickrCall("m", "GET", ()), LENT)
+
+
+async def sent(call: FlickrCall) -> Sent:
     """The request a call makes."""
-    requests: list[httpx2.Request] = []
+    server = RawServer(OK)
+    async with flickr(server) as rest:
+        await rest.call(call, LENT)
+    head, _, body = server.requests[0].decode().partition("\r\n\r\n")
+    first, *lines = head.split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return Sent(method, f"http://{headers['host']}{target}", headers, body)
 
-    def respond(request: httpx2.Request) -> httpx2.Response:
-        requests.append(request)
-        return httpx2.Response(200, content=b"{}")
 
-    await flickr(respond).call(call, LENT)
-    return requests[0]
-
-
-def params_of(request: httpx2.Request) -> dict[str, str]:
-    text = request.content.decode() if request.method == "POST" else urlsplit(str(request.url)).query
+def params_of(request: Sent) -> dict[str, str]:
+    text = request.body if request.method == "POST" else urlsplit(request.url).query
     return dict(parse_qsl(text, keep_blank_values=True, strict_parsing=True))
 
 
@@ -105,7 +134,7 @@ async def test_every_param_arrives_as_it_was_given(http_method: str) -> None:
 async def test_oauthlib_s_server_side_finds_the_signature_right_and_a_changed_call_s_wrong(http_method: str) -> None:
     request = await sent(FlickrCall("flickr.test.echo", http_method, json_params(AWKWARD)))
     endpoint = SignatureOnlyEndpoint(_KnowsLent())
-    url, body, headers = str(request.url), request.content.decode(), dict(request.headers)
+    url, body, headers = request.url, request.body, request.headers
     assert endpoint.validate_request(url, http_method, body, headers)[0]
     if http_method == "GET":
         url = f"{url}&more=1"
@@ -123,20 +152,25 @@ async def test_every_call_is_signed_afresh() -> None:
 
 async def test_the_secrets_themselves_never_go_out() -> None:
     request = await sent(FlickrCall("flickr.test.echo", "POST", (("a", "b"),)))
-    wire = f"{request.url}{dict(request.headers)}{request.content!r}"
+    wire = f"{request}"
     assert LENT.api_secret not in wire
     assert LENT.oauth_token_secret not in wire
 
 
 async def test_a_read_too_long_for_a_url_goes_out_as_post() -> None:
     request = await sent(FlickrCall("flickr.test.echo", "GET", (("text", "x" * 7000),)))
-    assert (request.method, urlsplit(str(request.url)).query) == ("POST", "")
+    assert (request.method, urlsplit(request.url).query) == ("POST", "")
 
 
 async def test_the_reply_is_handed_on_whole() -> None:
-    reply = await flickr(replying(418, b"teapot", {"Retry-After": "7"})).call(FlickrCall("m", "GET", ()), LENT)
+    reply = await answer(replying(418, b"teapot", "Retry-After: 7\r\n"))
     assert (reply.status, reply.body, reply.retry_after) == (418, b"teapot", 7.0)
     assert reply.duration_ms >= 0
+
+
+async def test_packed_replies_are_asked_for_and_unpacked() -> None:
+    assert (await sent(FlickrCall("m", "GET", ()))).headers["accept-encoding"] == "gzip, deflate"
+    assert (await answer(replying(200, gzip.compress(b"{}"), "Content-Encoding: gzip\r\n"))).body == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -158,74 +192,103 @@ async def test_the_reply_is_handed_on_whole() -> None:
     ],
 )
 async def test_retry_after_is_read_in_both_forms_and_nonsense_is_ignored(value: str, seconds: float | None) -> None:
-    headers = [(b"retry-after", value.encode("latin-1"))]
-    asked = await flickr(lambda _: httpx2.Response(429, headers=headers)).call(FlickrCall("m", "GET", ()), LENT)
+    asked = await answer(replying(429, headers=f"Retry-After: {value}\r\n"))
     assert asked.retry_after == seconds
 
 
 async def test_a_date_in_the_future_is_seconds_from_now() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    reply = await flickr(replying(503, headers={"Retry-After": date})).call(FlickrCall("m", "GET", ()), LENT)
+    reply = await answer(replying(503, headers=f"Retry-After: {date}\r\n"))
     assert reply.retry_after == pytest.approx(90, abs=3)
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "doubtful"),
-    [
-        (httpx2.ConnectError("refused"), "ERR_FLICKR_UNREACHABLE", False),
-        (httpx2.ConnectTimeout("slow"), "ERR_FLICKR_UNREACHABLE", False),
-        (httpx2.PoolTimeout("full"), "ERR_FLICKR_UNREACHABLE", False),
-        (httpx2.ReadError("reset"), "ERR_FLICKR_UNREACHABLE", True),
-        (httpx2.WriteError("reset"), "ERR_FLICKR_UNREACHABLE", True),
-        (httpx2.RemoteProtocolError("gone"), "ERR_FLICKR_UNREACHABLE", True),
-        (httpx2.DecodingError("no gzip"), "ERR_FLICKR_UNREACHABLE", True),
-        (httpx2.ReadTimeout("slow"), "ERR_FLICKR_TIMEOUT", True),
-        (httpx2.WriteTimeout("slow"), "ERR_FLICKR_TIMEOUT", True),
-    ],
-)
-async def test_no_answer_is_a_passing_failure_in_doubt_unless_nothing_was_sent(
-    error: Exception, code: str, doubtful: bool
-) -> None:
-    def respond(_: httpx2.Request) -> httpx2.Response:
-        raise error
-
+async def failure(server: RawServer, *, timeout_seconds: float = 5.0) -> tuple[str | None, bool]:
+    """The code of the failure that the server's behaviour becomes, and whether the call is in doubt."""
     with pytest.raises(TransientFailure) as raised:
-        await flickr(respond).call(FlickrCall("m", "GET", ()), LENT)
-    assert (raised.value.code, raised.value.doubtful) == (code, doubtful)
-    assert raised.value.__cause__ is error
+        await answer(server, timeout_seconds=timeout_seconds)
+    assert raised.value.__cause__ is not None
+    return raised.value.code, raised.value.doubtful
 
 
-class _Chunks(httpx2.AsyncByteStream):
-    def __init__(self, chunks: Callable[[], AsyncIterator[bytes]]) -> None:
-        self._chunks = chunks
+async def test_a_call_that_never_went_out_is_a_passing_failure_without_doubt() -> None:
+    async with listening(RawServer(OK)) as port:
+        pass  # nobody listens there any more
+    async with make_call_client(timeout_seconds=5) as client:
+        url, tracer = f"http://127.0.0.1:{port}{PATH}", TracerProvider().get_tracer("test")
+        rest = FlickrRest(client, url=url, tracer=tracer, timeout_seconds=5)
+        with pytest.raises(TransientFailure) as raised:
+            await rest.call(FlickrCall("m", "POST", ()), LENT)
+    assert (raised.value.code, raised.value.doubtful) == ("ERR_FLICKR_UNREACHABLE", False)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks()
+
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+
+
+@pytest.mark.parametrize("after", [hang_up, reset])
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200", HALF], ids=["nothing", "half the head", "half the body"])
+async def test_a_connection_that_breaks_leaves_the_call_in_doubt(begin: bytes, after: Writes) -> None:
+    server = RawServer((begin, after))
+    assert await failure(server) == ("ERR_FLICKR_UNREACHABLE", True)
+    assert len(server.requests) == 1
+
+
+async def test_what_cannot_be_unpacked_leaves_the_call_in_doubt() -> None:
+    server = replying(200, b"no gzip", "Content-Encoding: gzip\r\n")
+    assert await failure(server) == ("ERR_FLICKR_UNREACHABLE", True)
+
+
+async def test_silence_leaves_the_call_in_doubt() -> None:
+    async def nothing(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    assert await failure(RawServer((b"", nothing)), timeout_seconds=0.1) == ("ERR_FLICKR_TIMEOUT", True)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def test_an_answer_that_drips_for_ever_is_cut_off_at_the_time_limit() -> None:
-    async def drip() -> AsyncIterator[bytes]:
-        while True:
-            yield b"."
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        while not writer.transport.is_closing():
+            writer.write(b"1\r\n.\r\n")
             await asyncio.sleep(0.01)
 
-    drips = flickr(lambda _: httpx2.Response(200, stream=_Chunks(drip)), timeout_seconds=0.1)
-    with pytest.raises(TransientFailure) as raised:
-        await drips.call(FlickrCall("m", "GET", ()), LENT)
-    assert (raised.value.code, raised.value.doubtful) == ("ERR_FLICKR_TIMEOUT", True)
+    assert await failure(RawServer((CHUNKED, drip)), timeout_seconds=0.1) == ("ERR_FLICKR_TIMEOUT", True)
 
 
 async def test_an_endless_answer_is_cut_off_at_the_size_limit() -> None:
     given = 0
 
-    async def flood() -> AsyncIterator[bytes]:
+    async def flood(writer: asyncio.StreamWriter) -> None:
         nonlocal given
-        while True:
-            given += 1024 * 1024
-            yield b"x" * 1024 * 1024
+        while not writer.transport.is_closing():
+            writer.write(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
+            await writer.drain()
+            given += 0x100000
 
-    floods = flickr(lambda _: httpx2.Response(200, stream=_Chunks(flood)))
-    with pytest.raises(TransientFailure) as raised:
-        await floods.call(FlickrCall("m", "GET", ()), LENT)
-    assert raised.value.code == "ERR_FLICKR_BAD_REPLY"
-    assert given <= MAX_REPLY_BYTES + 2 * 1024 * 1024
+    assert await failure(RawServer((CHUNKED, flood))) == ("ERR_FLICKR_BAD_REPLY", True)
+    assert given <= MAX_REPLY_BYTES + 8 * 1024 * 1024  # what the sockets hold comes on top
+
+
+async def test_a_bomb_is_cut_off_at_the_size_limit() -> None:
+    bomb = gzip.compress(bytes(MAX_REPLY_BYTES + 1), 1)
+    assert await failure(replying(200, bomb, "Content-Encoding: gzip\r\n")) == ("ERR_FLICKR_BAD_REPLY", True)
+
+
+async def test_a_call_has_a_span_that_tells_the_method_and_nothing_that_the_client_asked_for() -> None:
+    spans, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    server = RawServer(OK, (b"", hang_up))
+    async with flickr(server, provider=provider) as rest:
+        await rest.call(FlickrCall("flickr.test.echo", "GET", (("text", "private"),)), LENT)
+        with pytest.raises(TransientFailure):
+            await rest.call(FlickrCall("flickr.test.echo", "GET", (("text", "private"),)), LENT)
+    good, bad = spans.get_finished_spans()
+    assert good.attributes is not None
+    assert good.attributes["flickr.method"] == "flickr.test.echo"
+    assert good.attributes["http.response.status_code"] == 200
+    assert (good.status.is_ok, bad.status.is_ok) == (True, False)
+    assert "private" not in f"{good.to_json()}{bad.to_json()}"
+    context = good.get_span_context()
+    assert context is not None
+    assert f"{context.span_id:016x}" in server.requests[0].decode()

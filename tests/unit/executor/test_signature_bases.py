@@ -4,13 +4,16 @@ import base64
 import hashlib
 import hmac
 import re
+from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from hypothesis import given
 from hypothesis import strategies as st
+from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_TYPE_AUTH_HEADER, Client
 from oauthlib.oauth1.rfc5849 import signature
 
-from flickrhub_executor.adapters.flickr_http import form, signed_form, signer
+from flickrhub_executor.adapters.call_signing import authorization, escaped, joined
+from flickrhub_executor.adapters.flickr_http import form, signed_form
 from flickrhub_executor.models import Credentials
 
 # What can be in UTF-8, and what a form of ours can hold.
@@ -79,8 +82,45 @@ def test_a_form_is_signed_as_every_server_reads_it(fields: list[tuple[str, str]]
     _judge("POST", url, fields, headers["Authorization"], of)
 
 
-@given(fields=pairs, url=st.sampled_from(URLS), of=credentials)
-def test_a_query_is_signed_as_every_server_reads_it(fields: list[tuple[str, str]], url: str, of: Credentials) -> None:
-    asked = f"{url}?{form(fields)}" if fields else url
-    _, headers, _ = signer(of).sign(asked, "GET")
-    _judge("GET", url, fields, headers["Authorization"], of)
+@given(fields=pairs, url=st.sampled_from(URLS), of=credentials, method=st.sampled_from(["GET", "POST"]))
+def test_a_call_is_signed_as_every_server_reads_it(
+    fields: list[tuple[str, str]], url: str, of: Credentials, method: Literal["GET", "POST"]
+) -> None:
+    _judge(method, url, fields, authorization(method, url, escaped(fields), of), of)
+
+
+@given(
+    fields=pairs,
+    url=st.sampled_from(URLS),
+    of=st.builds(Credentials, api_key=secrets, api_secret=secrets, oauth_token=secrets, oauth_token_secret=secrets),
+    method=st.sampled_from(["GET", "POST"]),
+    nonce=st.text("0123456789", min_size=1),
+    timestamp=st.text("0123456789", min_size=1),
+)
+def test_a_call_s_signature_is_the_very_header_that_oauthlib_s_client_would_send(
+    fields: list[tuple[str, str]],
+    url: str,
+    of: Credentials,
+    method: Literal["GET", "POST"],
+    nonce: str,
+    timestamp: str,
+) -> None:
+    client = Client(
+        of.api_key,
+        client_secret=of.api_secret,
+        resource_owner_key=of.oauth_token,
+        resource_owner_secret=of.oauth_token_secret,
+        signature_method=SIGNATURE_HMAC_SHA1,
+        signature_type=SIGNATURE_TYPE_AUTH_HEADER,
+        nonce=nonce,
+        timestamp=timestamp,
+    )
+    encoded = joined(escaped(fields))
+    assert encoded == form(fields)
+    if method == "GET":
+        _, headers, _ = client.sign(f"{url}?{encoded}" if encoded else url, "GET")
+    else:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        _, headers, _ = client.sign(url, "POST", body=encoded, headers=headers)
+    ours = authorization(method, url, escaped(fields), of, nonce=nonce, timestamp=timestamp)
+    assert ours == headers["Authorization"]

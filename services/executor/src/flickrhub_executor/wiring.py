@@ -9,22 +9,22 @@ from functools import partial
 from fastapi import FastAPI, Request
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from redis.asyncio import Redis
 
 from flickrhub_common.broker import Messaging
+from flickrhub_common.call_client import make_call_client
 from flickrhub_common.clock import Clock, SystemClock
 from flickrhub_common.contracts import Target
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.http_client import HttpClient, make_guarded_client, make_http_client
 from flickrhub_common.mongo import make_mongo
 from flickrhub_common.photo_store import PhotoStore, open_photo_store
-from flickrhub_common.redis import make_redis, ping_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.retry import Backoff
 from flickrhub_common.server import make_app
 from flickrhub_common.settings import MongoSettings
 from flickrhub_common.upload_client import make_upload_client
 from flickrhub_executor.adapters.fetched_photos import MOST_REPLY_BYTES, FetchedPhotos
-from flickrhub_executor.adapters.flickr_rest import FlickrRest
+from flickrhub_executor.adapters.flickr_rest import MAX_REPLY_BYTES, FlickrRest
 from flickrhub_executor.adapters.flickr_uploads import FlickrUploads
 from flickrhub_executor.adapters.lent_tokens import LentTokens
 from flickrhub_executor.adapters.photos import PhotoSources
@@ -91,15 +91,25 @@ async def running(
         drain_seconds=settings.drain_seconds(),
     )
     async with AsyncExitStack() as stack:
-        redis = make_redis(settings, max_connections=2 * settings.concurrency() + 8)
+        redis = make_redis(settings)
         stack.push_async_callback(redis.aclose)
         auth = await stack.enter_async_context(
             make_http_client(timeout_seconds=AUTH_SECONDS, base_url=settings.auth_url)
         )
         flickr = await stack.enter_async_context(
-            make_http_client(timeout_seconds=settings.flickr_timeout_seconds, max_connections=_at_once(settings))
+            make_call_client(
+                timeout_seconds=settings.flickr_timeout_seconds,
+                max_connections=_at_once(settings),
+                most_reply_bytes=2 * MAX_REPLY_BYTES,
+            )
         )
-        parts = _parts(settings, messaging, redis=redis, auth=auth, flickr=flickr)
+        rest = FlickrRest(
+            flickr,
+            url=settings.flickr_url("rest"),
+            tracer=trace.get_tracer("flickrhub_executor", tracer_provider=tracer_provider),
+            timeout_seconds=settings.flickr_timeout_seconds,
+        )
+        parts = _parts(settings, messaging, redis=PipelinedRedis(redis), auth=auth, flickr=rest)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "redis": partial(ping_redis, redis),
@@ -135,7 +145,7 @@ class _Parts:
 
 
 def _parts(
-    settings: ExecutorSettings, messaging: Messaging, *, redis: Redis, auth: HttpClient, flickr: HttpClient
+    settings: ExecutorSettings, messaging: Messaging, *, redis: PipelinedRedis, auth: HttpClient, flickr: FlickrRest
 ) -> _Parts:
     clock = SystemClock()
     lease = settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS if settings.target is Target.REST else LEASE_SECONDS
@@ -147,7 +157,7 @@ def _parts(
         tokens=tokens,
         claims=claims,
         report=ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock),
-        flickr=FlickrRest(flickr, url=settings.flickr_url("rest"), timeout_seconds=settings.flickr_timeout_seconds),
+        flickr=flickr,
         limits=RedisLimits(
             redis,
             prefix=settings.rate_limit_prefix,

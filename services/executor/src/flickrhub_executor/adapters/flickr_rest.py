@@ -3,50 +3,73 @@
 import asyncio
 import time
 
-from flickrhub_common.http_client import HttpClient, HttpError
-from flickrhub_executor.adapters.flickr_http import (
-    form,
-    no_answer,
-    read_reply,
-    retry_after_seconds,
-    signed_form,
-    signer,
-)
+from opentelemetry.trace import SpanKind, Tracer
+
+from flickrhub_common.call_client import BrokenOff, CallClient, NotSent, ReplyTooLong
+from flickrhub_executor.adapters.call_signing import authorization, escaped, joined
+from flickrhub_executor.adapters.flickr_http import retry_after_seconds
+from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials, FlickrCall, FlickrReply
 
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 LONGEST_QUERY = 6000
 """Beyond this a read goes out as POST, which Flickr takes too; a long GET gets a 414 (sybrenstuvel/flickrapi#59)."""
 
+_PACKED = {"Accept-Encoding": "gzip, deflate"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded", **_PACKED}
+
 
 class FlickrRest:
     """Signs at the last moment, each time afresh."""
 
-    def __init__(self, client: HttpClient, *, url: str, timeout_seconds: float) -> None:
+    def __init__(self, client: CallClient, *, url: str, tracer: Tracer, timeout_seconds: float) -> None:
         self._client = client
         self._url = url
+        self._tracer = tracer
         self._timeout_seconds = timeout_seconds
 
     async def call(self, call: FlickrCall, credentials: Credentials) -> FlickrReply:
         """Make one call within the time limit. Raises TransientFailure when no whole answer came."""
+        # No query: it holds what the client asked for.
+        attributes = {"http.request.method": call.http_method, "url.full": self._url, "flickr.method": call.method}
+        with self._tracer.start_as_current_span(
+            f"{call.http_method} Flickr", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
+        ) as span:
+            reply = await self._exchange(call, credentials)
+            span.set_attribute("http.response.status_code", reply.status)
+        return reply
+
+    async def _exchange(self, call: FlickrCall, credentials: Credentials) -> FlickrReply:
         method, url, headers, body = self._signed(call, credentials)
         started = time.perf_counter()
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._client.stream(method, url, headers=headers, content=body) as response,
+                self._client.call(method, url, headers=headers, body=body) as reply,
             ):
-                content = await read_reply(response.aiter_bytes(), most_bytes=MAX_REPLY_BYTES)
-        except (TimeoutError, HttpError) as error:
-            raise no_answer(error) from error
+                content = await reply.whole(most_bytes=MAX_REPLY_BYTES, unpack=True)
+        except (NotSent, BrokenOff, ReplyTooLong, TimeoutError) as error:
+            raise _no_answer(error) from error
         duration = round((time.perf_counter() - started) * 1000)
-        retry_after = retry_after_seconds(response.headers.get("retry-after"))
-        return FlickrReply(response.status_code, content, retry_after, duration)
+        return FlickrReply(reply.status, content, retry_after_seconds(reply.headers.get("Retry-After")), duration)
 
     def _signed(self, call: FlickrCall, credentials: Credentials) -> tuple[str, str, dict[str, str], bytes | None]:
-        pairs = [*call.params, ("method", call.method), ("format", "json"), ("nojsoncallback", "1")]
-        encoded = form(pairs)
+        fields = escaped((*call.params, ("method", call.method), ("format", "json"), ("nojsoncallback", "1")))
+        encoded = joined(fields)
         if call.http_method == "GET" and len(encoded) <= LONGEST_QUERY:
-            url, headers, _ = signer(credentials).sign(f"{self._url}?{encoded}", "GET")
-            return "GET", url, dict(headers), None
-        return "POST", self._url, signed_form(self._url, encoded, credentials), encoded.encode()
+            signed = {"Authorization": authorization("GET", self._url, fields, credentials)}
+            return "GET", f"{self._url}?{encoded}", _PACKED | signed, None
+        signed = {"Authorization": authorization("POST", self._url, fields, credentials)}
+        return "POST", self._url, _FORM | signed, encoded.encode()
+
+
+def _no_answer(error: Exception) -> TransientFailure:
+    """What became of a call without a whole answer: in doubt, unless nothing was sent."""
+    match error:
+        case NotSent():
+            return TransientFailure("Flickr can't be reached.", code="ERR_FLICKR_UNREACHABLE")
+        case TimeoutError():
+            return TransientFailure("Flickr didn't answer in time.", code="ERR_FLICKR_TIMEOUT", doubtful=True)
+        case ReplyTooLong():
+            return TransientFailure("Flickr's answer is too large.", code="ERR_FLICKR_BAD_REPLY", doubtful=True)
+    return TransientFailure("The connection to Flickr broke.", code="ERR_FLICKR_UNREACHABLE", doubtful=True)

@@ -14,10 +14,8 @@ count them: whoever finds the job held sends a new copy of the message, and the 
 
 import uuid
 
-from redis.asyncio import Redis
-
 from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested
-from flickrhub_common.redis import redis_errors
+from flickrhub_common.redis import PipelinedRedis, redis_errors
 from flickrhub_executor.models import Claim, Concluded, Held, Outcome, Superseded, Taken
 
 KEPT_SECONDS = 4 * 24 * 3600
@@ -57,7 +55,7 @@ if nothing_left then return {'concluded', '', '', ''} end
 local died = state == 'running' and claim[6] ~= owner
 if died and left > 0 then return {'held', tostring(left)} end
 if state == 'ended' then return ended(ARGV[5]) end
-local doubtful = died
+local doubtful = died or (state == 'running' and claim[8] == '1')  -- whoever asks again has the same answer
 if mine > run then
   deaths = 0
   if state == 'retry' then doubtful = claim[8] == '1' end
@@ -69,6 +67,7 @@ else
 end
 begin('running', kept)
 redis.call('HSET', KEYS[1], 'sequence', number, 'until', exact(now + lease), 'owner', owner, 'deaths', deaths)
+if doubtful then redis.call('HSET', KEYS[1], 'doubtful', '1') end
 return {'taken', doubtful and '1' or '0', tostring(deaths)}
 """
 )
@@ -133,7 +132,7 @@ class RedisClaims:
     than telling of an outcome.
     """
 
-    def __init__(self, redis: Redis, *, lease_seconds: float, telling_seconds: float) -> None:
+    def __init__(self, redis: PipelinedRedis, *, lease_seconds: float, telling_seconds: float) -> None:
         self._redis = redis
         self._lease_seconds = lease_seconds
         self._telling_seconds = telling_seconds

@@ -18,10 +18,8 @@ an outage, has to find another: else the places of the outage would all be used 
 
 import hashlib
 
-from redis.asyncio import Redis
-
 from flickrhub_common.contracts import Reservation
-from flickrhub_common.redis import redis_errors
+from flickrhub_common.redis import PipelinedRedis, redis_errors
 from flickrhub_common.topology import MAX_DELAY_SECONDS
 from flickrhub_executor.models import Go, WaitForTurn
 
@@ -100,7 +98,7 @@ class RedisLimits:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: PipelinedRedis,
         *,
         prefix: str,
         per_hour: int,
