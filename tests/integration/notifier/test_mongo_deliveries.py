@@ -1,11 +1,17 @@
 """The store of deliveries on the real MongoDB."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from pymongo import AsyncMongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import Database, make_mongo
 from flickrhub_common.settings import MongoSettings
 from flickrhub_notifier.adapters.deliveries import MongoDeliveries
@@ -115,3 +121,97 @@ async def test_a_delivery_that_has_ended_goes_after_its_time_and_one_that_waits_
     assert "expires_at" not in documents[waiting.job_id]
     indexes = await database["deliveries"].index_information()
     assert any(index.get("expireAfterSeconds") == 0 for index in indexes.values())
+
+
+class Operations(CommandListener):
+    """What the driver asked of MongoDB."""
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.names[event.command_name] += 1
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def operations(monkeypatch: pytest.MonkeyPatch) -> Operations:
+    """Those of every client made after this."""
+    listener = Operations()
+    monkeypatch.setattr(
+        "flickrhub_common.mongo.AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[listener])
+    )
+    return listener
+
+
+async def test_what_begins_and_ends_at_the_same_time_is_written_together_each_as_if_it_were_alone(
+    operations: Operations, mongo_settings: MongoSettings
+) -> None:
+    async with make_mongo(mongo_settings, service="test") as client:
+        database = client[mongo_settings.mongo_db]
+        store = MongoDeliveries(database, keep=timedelta(days=30))
+        known, *new = [a_delivery() for _ in range(40)]
+        await store.open(known)
+        operations.names.clear()
+        found = await asyncio.gather(*(store.open(delivery) for delivery in (*new, known, new[0])))
+        assert found == [*[None] * len(new), known, new[0]]
+        assert operations.names == {"insert": 1, "find": 2}
+
+        operations.names.clear()
+        attempts = [Attempt(1, NOW, number, Answer(200)) for number in range(len(new))]
+        ends = [store.record(each, attempt, Delivered()) for each, attempt in zip(new, attempts, strict=True)]
+        recorded = await asyncio.gather(*ends)
+        assert operations.names == {"update": 1}
+        documents = {
+            document["_id"]: document async for document in database["deliveries"].find({"state": "delivered"})
+        }
+        for delivery, attempt, now in zip(new, attempts, recorded, strict=True):
+            assert now == await store.load(delivery.id)
+            document = documents[delivery.id]
+            assert [entry["duration_ms"] for entry in document["attempts"]] == [attempt.duration_ms]
+            assert document["expires_at"] > NOW + timedelta(days=29)
+
+
+async def test_of_successes_that_come_together_one_that_had_ended_and_one_that_is_gone_spoil_no_other(
+    store: MongoDeliveries, database: Database
+) -> None:
+    ended, gone, *others = [a_delivery() for _ in range(6)]
+    for delivery in (ended, *others):
+        await store.open(delivery)
+    await store.record(ended, Attempt(1, NOW, 5, Answer(410)), GiveUp(DeliveryState.GONE, "http_410"))
+    late = Attempt(1, NOW, 7, Answer(200))
+    both = [store.record(each, late, Delivered()) for each in (ended, *others, gone)]
+    found = await asyncio.gather(*both)
+    assert (found[0], found[-1]) == (None, None)
+    states = [document["state"] async for document in database["deliveries"].find({"_id": {"$ne": ended.id}})]
+    assert states == ["delivered"] * len(others)
+    documents = {document["_id"]: document async for document in database["deliveries"].find()}
+    assert gone.id not in documents
+    assert [entry["status"] for entry in documents[ended.id]["attempts"]] == [410, 200]
+    assert [len(documents[each.id]["attempts"]) for each in others] == [1] * len(others), "once each"
+
+
+async def test_one_that_cant_be_stored_spoils_no_other(store: MongoDeliveries, database: Database) -> None:
+    impossible = replace(a_delivery(), trace_id="\ud800")
+    good = [a_delivery() for _ in range(3)]
+    found = await asyncio.gather(
+        *(store.open(each) for each in (good[0], impossible, *good[1:])), return_exceptions=True
+    )
+    assert [isinstance(one, Exception) for one in found] == [False, True, False, False]
+    assert not isinstance(found[1], Unavailable)
+    assert await database["deliveries"].count_documents({}) == len(good)
+
+
+async def test_without_mongo_everybody_who_came_together_is_told() -> None:
+    settings = MongoSettings.model_validate({"mongo_url": "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=100"})
+    async with make_mongo(settings, service="test", operation_seconds=0.3) as nowhere:
+        store = MongoDeliveries(nowhere["nothing"])
+        attempt = Attempt(1, NOW, 5, Answer(200))
+        asked = [store.open(a_delivery()), store.open(a_delivery()), store.record(a_delivery(), attempt, Delivered())]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in found] == [Unavailable] * 3

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.redis import make_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis
 from flickrhub_common.settings import RedisSettings
 from flickrhub_notifier.adapters.redis_endpoints import RedisEndpoints
 from flickrhub_notifier.models import Report, Room, Sign, Slot
@@ -29,7 +29,7 @@ async def redis(redis_settings: RedisSettings) -> AsyncIterator[Redis]:
 
 def endpoints(redis: Redis, *, concurrency: int = 2, failures: int = 3, lease: float = 10.0) -> RedisEndpoints:
     return RedisEndpoints(
-        redis,
+        PipelinedRedis(redis),
         concurrency=concurrency,
         failures=failures,
         open_seconds=OPEN_SECONDS,

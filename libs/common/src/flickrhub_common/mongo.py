@@ -31,6 +31,8 @@ Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 Collection = AsyncCollection[Document]
 Write = InsertOne[Document] | UpdateOne
+DuplicateKey = DuplicateKeyError
+"""What ``write_together`` answers for a document whose id is taken."""
 
 OPERATION_SECONDS = 2.5
 """Time limit of one operation, so that a request that needs Mongo has its 503 within 3 s."""
@@ -46,6 +48,7 @@ _GOING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 1160
 retryable writes, and 14031, whose disk is full. With some, a write concern's 91 among them, it comes as a plain failure
 of the operation."""
 _DUPLICATE = 11000
+_UNSENDABLE = (BSONError, DocumentTooLarge, OverflowError, UnicodeError)
 
 
 if sys.version_info < (3, 12):
@@ -106,11 +109,25 @@ async def write_together(collection: Collection, writes: Sequence[Write]) -> lis
             await collection.bulk_write(writes, ordered=False)
     except BulkWriteError as error:
         return _failures(error, len(writes))
-    except (BSONError, DocumentTooLarge, OverflowError, UnicodeError) as error:  # before anything was sent
+    except _UNSENDABLE as error:  # before anything was sent
         if len(writes) == 1:
             return [error]
         return [failure for write in writes for failure in await write_together(collection, [write])]
     return [None] * len(writes)
+
+
+async def all_updated(collection: Collection, updates: Sequence[Write]) -> bool:
+    """Make updates, each of a document of its own, in one operation; whether each of them found its document.
+
+    True means what ``write_together`` means by None. After False some were made and some not: each has to be looked
+    after alone. Raises Unavailable.
+    """
+    try:
+        with mongo_errors():
+            result = await collection.bulk_write(updates, ordered=False)
+    except (BulkWriteError, *_UNSENDABLE):
+        return False
+    return result.matched_count == len(updates)
 
 
 def _failures(error: BulkWriteError, count: int) -> list[Exception | None]:

@@ -7,7 +7,6 @@ from functools import partial
 from fastapi import FastAPI, Request
 from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
-from redis.asyncio import Redis
 
 from flickrhub_common.background import beside, every, until_done
 from flickrhub_common.broker import Messaging
@@ -16,7 +15,7 @@ from flickrhub_common.guarded_calls import make_guarded_call_client
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.logs import logger
 from flickrhub_common.mongo import make_mongo, ping_mongo
-from flickrhub_common.redis import make_redis, ping_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.server import make_app
 from flickrhub_notifier.adapters.deliveries import MongoDeliveries
 from flickrhub_notifier.adapters.receiver import HttpReceiver
@@ -73,7 +72,11 @@ async def opened(
             settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds()
         )
         lines = KeepLines(
-            deliveries, _endpoints(settings, redis), messaging, SystemClock(), expire_after=settings.expire_after()
+            deliveries,
+            _endpoints(settings, PipelinedRedis(redis)),
+            messaging,
+            SystemClock(),
+            expire_after=settings.expire_after(),
         )
         _subscribe(settings, messaging, lines, receiver)
         stack.push_async_callback(messaging.stop)
@@ -88,7 +91,7 @@ async def opened(
         }
 
 
-def _endpoints(settings: NotifierSettings, redis: Redis) -> RedisEndpoints:
+def _endpoints(settings: NotifierSettings, redis: PipelinedRedis) -> RedisEndpoints:
     return RedisEndpoints(
         redis,
         concurrency=settings.callback_endpoint_concurrency,

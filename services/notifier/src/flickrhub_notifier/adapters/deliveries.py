@@ -5,18 +5,11 @@ from datetime import datetime, timedelta
 
 from flickrhub_common.mongo import Database, Document, mongo_errors
 from flickrhub_common.sealed_documents import SealedDocuments
-from flickrhub_notifier.adapters.delivery_documents import (
-    attempt_document,
-    consequence_document,
-    delivery_document,
-    delivery_of,
-    given_up_document,
-)
-from flickrhub_notifier.models import EXPIRED, Attempt, Delivered, Delivery, DeliveryState, GiveUp, Verdict
+from flickrhub_notifier.adapters.delivery_documents import delivery_of, given_up_document
+from flickrhub_notifier.adapters.delivery_writes import HISTORY, OUT_OF_LINE, DeliveryWrites
+from flickrhub_notifier.models import EXPIRED, Attempt, Delivery, DeliveryState, Verdict
 
 COLLECTION = "deliveries"
-_HISTORY = {"attempts": False}
-_OUT_OF_LINE: Document = {"$unset": {"line": "", "line_at": ""}}
 
 
 class MongoDeliveries:
@@ -25,7 +18,7 @@ class MongoDeliveries:
     def __init__(self, database: Database, *, keep: timedelta | None = None) -> None:
         """``keep`` is how long a delivery stays after its end; None is for good."""
         self._documents = database[COLLECTION]
-        self._keep = keep
+        self._writes = DeliveryWrites(self._documents, keep=keep)
 
     async def ensure_indexes(self) -> None:
         """Index what was given up, newest first: the operator's question; what may go; and the lines.
@@ -43,23 +36,23 @@ class MongoDeliveries:
 
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery; or give the one there is."""
-        with mongo_errors():
-            existing = await self._documents.find_one_and_update(
-                {"_id": delivery.id}, {"$setOnInsert": delivery_document(delivery)}, _HISTORY, upsert=True
-            )
-        return delivery_of(existing)
+        while not await self._writes.open(delivery):
+            existing = await self.load(delivery.id)
+            if existing is not None:  # else its time has come, just now
+                return existing
+        return None
 
     async def load(self, delivery_id: str) -> Delivery | None:
         """A delivery as it stands."""
         with mongo_errors():
-            return delivery_of(await self._documents.find_one({"_id": delivery_id}, _HISTORY))
+            return delivery_of(await self._documents.find_one({"_id": delivery_id}, HISTORY))
 
     async def claim(self, delivery_id: str, *, attempt: int, now: datetime, until: datetime) -> Delivery | None:
         """Take the right to make this attempt, if it is the next one, due and unclaimed."""
-        claim: Document = {"$set": {"claimed_until": until}, "$inc": {"claims": 1}, **_OUT_OF_LINE}
+        claim: Document = {"$set": {"claimed_until": until}, "$inc": {"claims": 1}, **OUT_OF_LINE}
         with mongo_errors():
             claimed = await self._documents.find_one_and_update(
-                _free(delivery_id, attempt, now), claim, _HISTORY, return_document=True
+                _free(delivery_id, attempt, now), claim, HISTORY, return_document=True
             )
         return delivery_of(claimed)
 
@@ -82,7 +75,7 @@ class MongoDeliveries:
         }
         with mongo_errors():
             reopened = await self._documents.find_one_and_update(
-                buried, [{"$set": changed}, {"$unset": ["given_up", "expires_at"]}], _HISTORY, return_document=True
+                buried, [{"$set": changed}, {"$unset": ["given_up", "expires_at"]}], HISTORY, return_document=True
             )
         return delivery_of(reopened)
 
@@ -90,29 +83,19 @@ class MongoDeliveries:
         """Give up a delivery that waits and isn't claimed."""
         waiting = {"_id": delivery_id, "state": DeliveryState.PENDING.value, "$or": _unclaimed(now)}
         changed = {**given_up_document(DeliveryState.FAILED, EXPIRED), "claimed_until": None, "updated_at": now}
+        changed |= self._writes.kept_from(now)
         with mongo_errors():
             expired = await self._documents.find_one_and_update(
-                waiting, {"$set": {**changed, **self._kept_from(now)}, **_OUT_OF_LINE}, _HISTORY, return_document=True
+                waiting,
+                {"$set": changed, **OUT_OF_LINE},
+                HISTORY,
+                return_document=True,
             )
         return delivery_of(expired)
 
     async def record(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> Delivery | None:
         """Store an attempt and what follows; success counts whoever else is at it, a failure only in its turn."""
-        current: Document = {"_id": delivery.id, "state": DeliveryState.PENDING.value}
-        if not isinstance(verdict, Delivered):
-            current["next_attempt"] = attempt.number
-        entry = {"attempts": attempt_document(attempt)}
-        changed = consequence_document(attempt, verdict)
-        if isinstance(verdict, Delivered | GiveUp):
-            changed |= self._kept_from(attempt.ended_at)
-        with mongo_errors():
-            recorded = await self._documents.find_one_and_update(
-                current, {"$set": changed, "$push": entry, **_OUT_OF_LINE}, _HISTORY, return_document=True
-            )
-            if recorded is None:  # or recorded already, by a try whose answer was lost
-                unknown = {"_id": delivery.id, "attempts": {"$ne": entry["attempts"]}}
-                await self._documents.update_one(unknown, {"$push": entry})
-        return delivery_of(recorded)
+        return await self._writes.record(delivery, attempt, verdict)
 
     async def line_up(self, delivery: Delivery, *, line: str, now: datetime) -> None:
         """Put a delivery that could be claimed into a line, where it belongs by the time its attempt came due.
@@ -141,7 +124,7 @@ class MongoDeliveries:
             called = await self._documents.find_one_and_update(
                 {"line": line, "line_at": {"$lte": since}},
                 {"$set": {"line_at": until}},
-                _HISTORY,
+                HISTORY,
                 sort=[("line_at", 1)],
                 return_document=True,
             )
@@ -164,9 +147,6 @@ class MongoDeliveries:
         this_round = {"_id": delivery.id, "state": given_up, "replays": delivery.replays}
         with mongo_errors():
             await self._documents.update_one(this_round, {"$set": {"dead_lettered_at": at, "updated_at": at}})
-
-    def _kept_from(self, ended_at: datetime) -> Document:
-        return {} if self._keep is None else {"expires_at": ended_at + self._keep}
 
 
 def _free(delivery_id: str, attempt: int, now: datetime) -> Document:

@@ -1,5 +1,6 @@
 """Deliveries and attempts as MongoDB keeps them."""
 
+from dataclasses import replace
 from typing import Any
 
 from flickrhub_common.mongo import Document
@@ -7,9 +8,10 @@ from flickrhub_notifier.models import Attempt, Delivered, Delivery, DeliveryStat
 
 
 def delivery_document(delivery: Delivery) -> Document:
-    """A new delivery, without its ``_id``."""
+    """A new delivery."""
     waits = {} if delivery.line is None else {"line": delivery.line, "line_at": delivery.next_attempt_at}
     return {
+        "_id": delivery.id,
         **waits,
         "job_id": delivery.job_id,
         "job_replay": delivery.job_replay,
@@ -85,6 +87,19 @@ def consequence_document(attempt: Attempt, verdict: Verdict) -> Document:
     if isinstance(verdict, GiveUp):
         return {**changed, **given_up_document(verdict.state, verdict.reason)}
     return {**changed, "next_attempt_at": verdict.at, "reason": verdict.reason}
+
+
+def delivered(delivery: Delivery, attempt: Attempt) -> Delivery:
+    """What a delivery is after ``consequence_document`` of a success."""
+    return replace(
+        delivery,
+        next_attempt=attempt.number + 1,
+        claimed_until=None,
+        claims=0,
+        line=None,
+        state=DeliveryState.DELIVERED,
+        reason=None,
+    )
 
 
 def given_up_document(state: DeliveryState, reason: str) -> Document:

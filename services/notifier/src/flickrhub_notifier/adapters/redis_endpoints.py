@@ -15,9 +15,7 @@ An endpoint has two keys: ``endpoint:{…}:slots``, the owners of its slots with
 
 import random
 
-from redis.asyncio import Redis
-
-from flickrhub_common.redis import redis_errors
+from flickrhub_common.redis import PipelinedRedis, redis_errors
 from flickrhub_notifier.adapters.endpoint_scripts import END_LINE, ENTER, LEAVE, LOOK, LOOK_AGAIN, TO_LOOK_AT
 from flickrhub_notifier.models import Report, Room, Slot
 
@@ -38,7 +36,7 @@ class RedisEndpoints:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: PipelinedRedis,
         *,
         concurrency: int,
         failures: int,
@@ -100,7 +98,7 @@ class RedisEndpoints:
         In this order, whoever lines up meanwhile either finds no look planned, and plans one, or is seen by the count.
         """
         with redis_errors():
-            await self._redis.zrem(LINES, endpoint)
+            await self._redis.execute("ZREM", LINES, endpoint)
             if line and not await self._end(keys=[_keys(endpoint)[1]], args=[line]):
                 await self._look_in(endpoint, 0.0, "sooner")
 
