@@ -1,22 +1,24 @@
 """What 50,000 jobs that wait change, beside 3,000 that do.
 
-Twice the same: executor-rest is stopped, jobs are handed over, everything comes to rest, memory is read; the executor
-is started, and its first callbacks are counted. What differs is only how many wait. Compared are
+Twice the same: executor-rest is stopped, jobs are handed over, everything comes to rest, the executor is started, and
+its first callbacks are counted. What differs is only how many wait. Compared are
 
 * the rate of the callbacks, between a tenth and nine tenths of those that are counted: the start of the executor and
   the last jobs' end aren't in it; of the 50,000 only the first 10,000 are, so that at least 40,000 wait all the while;
-* every process's resident memory, at rest with all jobs waiting, and at its most while those jobs are called back.
+* the most resident memory of every process, at rest with all 50,000 waiting or while those jobs are called back, with
+  the most it had before on a stack that had worked, short queue included. Peak against peak: RabbitMQ's memory goes up
+  and down with its log, and nothing that was once a process's own is given back at a time that anybody knows.
 
 The short queue is measured again after the long one if that could be emptied in time, so that a machine that changes
-meanwhile doesn't decide. MongoDB keeps documents in its cache up to a limit, of jobs that have ended as of those that
-wait: so the stack must have seen work before, which `Phases` sees to.
+meanwhile doesn't decide.
 """
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from flickrhub_common.contracts import Target, queue_of
-from tests.bench.speed.figures import BacklogFigures, Drain, rate_between
+from tests.bench.speed.figures import BacklogFigures, Drain, larger, rate_between
 from tests.bench.speed.progress import progress
 from tests.bench.speed.sizes import Sizes
 from tests.bench.speed.stack import Stack
@@ -34,8 +36,11 @@ LONGEST_REST_SECONDS = 120.0
 """A long queue whose rest takes longer is left to the end of the stack."""
 
 
-async def measure_backlog(stack: Stack, sizes: Sizes) -> BacklogFigures:
-    """A short queue, the long one, and the short one again if the long one was emptied."""
+async def measure_backlog(stack: Stack, sizes: Sizes, *, before: Mapping[str, int]) -> BacklogFigures:
+    """A short queue, the long one, and the short one again if the long one was emptied.
+
+    `before` is the most memory that was seen of each process until now.
+    """
     async with (
         stack_processes() as running,
         running_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL")) as rabbit,
@@ -45,7 +50,7 @@ async def measure_backlog(stack: Stack, sizes: Sizes) -> BacklogFigures:
         long = await backlog.drain(sizes.long_backlog, counted=sizes.counted)
         if sizes.short_again and long.emptied_seconds is not None:
             short.append(await backlog.drain(sizes.short_backlog, counted=sizes.short_backlog))
-    return BacklogFigures(short, long)
+    return BacklogFigures(larger(before, larger(short[0].at_rest, short[0].draining)), short, long)
 
 
 class Backlog:

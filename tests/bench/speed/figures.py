@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
@@ -125,8 +125,9 @@ class Drain:
 
 @dataclass(frozen=True)
 class BacklogFigures:
-    """Short queues and the long one."""
+    """Short queues and the long one; `before` is the most memory each process had until then, in bytes."""
 
+    before: dict[str, int]
     short: list[Drain]
     long: Drain
 
@@ -134,6 +135,16 @@ class BacklogFigures:
     def short_per_second(self) -> float:
         """The mean of the short ones' rates: one is measured before the long one, one after it."""
         return statistics.mean(drain.per_second for drain in self.short)
+
+    def growth(self) -> dict[str, float]:
+        """The most memory each process had with the long queue, as a multiple of the most it had before."""
+        many = larger(self.long.at_rest, self.long.draining)
+        return {name: size / self.before[name] for name, size in many.items() if self.before.get(name)}
+
+
+def larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """The larger value of each name."""
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
 
 
 def rate_between(times: Sequence[float], first: float, last: float) -> float:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Iterator
 
 from tests.bench.speed.backlog import EXECUTOR, measure_backlog
 from tests.bench.speed.chain import chain_rounds
-from tests.bench.speed.figures import EnqueueFigures, LoadFigures, load_figures
+from tests.bench.speed.figures import EnqueueFigures, LoadFigures, larger, load_figures
 from tests.bench.speed.load import CONNECTIONS
+from tests.bench.speed.mongo_cache import fill_cache
 from tests.bench.speed.processes import cpu_ms_per_job
 from tests.bench.speed.progress import progress
 from tests.bench.speed.results import Results
@@ -33,6 +34,7 @@ class Phases:
         self._sizes = sizes
         self._results = results
         self._jobs = 0
+        self._most: dict[str, int] = {}
 
     async def warm_up(self) -> None:
         """Some jobs that nobody counts: connections and lent tokens are there afterwards."""
@@ -85,7 +87,9 @@ class Phases:
         missing = self._sizes.worked_before - self._jobs
         if missing > 0:
             await self._closed("work before the backlog", missing)
-        self._results.backlog = await measure_backlog(self._stack, self._sizes)
+        if self._sizes.full_cache:
+            await fill_cache(needed("MONGO_URL"))
+        self._results.backlog = await measure_backlog(self._stack, self._sizes, before=self._most)
 
     def finish(self) -> None:
         """Note what only the end shows."""
@@ -108,6 +112,7 @@ class Phases:
                 await load.arrivals.all_here(within=CALLBACKS_WITHIN_SECONDS)
             cpu = cpu_ms_per_job(before, processes.usage(), count)
         told = self._told(name, offered=offered)
+        self._most = larger(self._most, most)
         return dataclasses.replace(told, cpu_ms_per_job=cpu, resident_most=most)
 
     def _told(self, name: str, *, offered: float | None) -> LoadFigures:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from tests.bench.speed.figures import MIB, BacklogFigures, EnqueueFigures, LoadFigures, Pair, Spread
 from tests.bench.speed.processes import GENERATOR, STUB
 from tests.bench.speed.results import Results
-from tests.bench.speed.targets import growth
 
 MEASURING = (STUB, GENERATOR)
 SMALL_MS = 0.02
@@ -109,17 +108,19 @@ def backlog_tables(figures: BacklogFigures) -> str:
         )
         for drain in drains
     ]
-    columns = [part for drain in drains for part in (drain.at_rest, drain.draining)]
-    heads = [f"{drain.queued} {what}" for drain in drains for what in ("queued", "called back")]
-    ratios = growth(figures)
+    columns = (figures.before, figures.long.at_rest, figures.long.draining)
+    growth, long = figures.growth(), figures.long.queued
     memory = [
-        (name, *(_mib(column, name) for column in columns), f"{ratios[name] - 1:+.0%}" if name in ratios else "")
+        (name, *(_mib(column, name) for column in columns), f"{growth[name] - 1:+.0%}" if name in growth else "-")
         for name in _names(columns)
     ]
     return "\n\n".join(
         [
             table(("backlog", "202s/s", "callbacks/s", "emptied"), rates),
-            table(("resident MiB", *heads, "growth"), memory),
+            table(
+                ("resident MiB", "most before", f"{long} queued", f"{figures.long.counted} called back", "growth"),
+                memory,
+            ),
         ]
     )
 
@@ -146,6 +147,8 @@ def report(results: Results) -> str:
     parts = []
     if results.loads:
         parts += [loads_table(results.loads.values()), cpu_table(results.loads), memory_table(results)]
+    again = sum(load.callbacks_again for load in results.loads.values())
+    parts += [f"callbacks that came again: {again}"] if again else []
     if results.saturation_rounds:
         rounds = ", ".join(f"{rate:.0f}" for rate in results.saturation_rounds)
         parts.append(f"saturation, each round: {rounds} jobs/s")

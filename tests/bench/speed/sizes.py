@@ -22,6 +22,8 @@ class Sizes:
     counted: int = 10_000
     """Of the long backlog, the first callbacks that are measured."""
     settled_seconds: float = 10.0
+    full_cache: bool = True
+    """Whether MongoDB's cache is filled before."""
     short_again: bool = True
     """Whether the short backlog is measured after the long one too."""
 
@@ -41,6 +43,7 @@ SMOKE = Sizes(
     long_backlog=120,
     counted=60,
     settled_seconds=0.0,
+    full_cache=False,
     short_again=False,
 )
 """Enough to see that it runs; its figures mean nothing."""

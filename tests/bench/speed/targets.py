@@ -86,7 +86,8 @@ def no_collapse(load: LoadFigures, *, saturation: float) -> Judgement:
 def judge_backlog(figures: BacklogFigures) -> list[Judgement]:
     """A long queue beside a short one: callbacks a second, and the memory of the process that grew most."""
     long, short = figures.long, figures.short_per_second
-    name, ratio = max(growth(figures).items(), key=lambda item: item[1])
+    grown = {name: ratio for name, ratio in figures.growth().items() if name not in NOT_THE_HUB}
+    name, ratio = max(grown.items(), key=lambda item: item[1])
     return [
         Judgement(
             f"{long.queued} queued cost less than {1 - BACKLOG_RATE:.0%} of the rate",
@@ -99,20 +100,6 @@ def judge_backlog(figures: BacklogFigures) -> list[Judgement]:
             ratio < BACKLOG_MEMORY,
         ),
     ]
-
-
-def growth(figures: BacklogFigures) -> dict[str, float]:
-    """Memory of each process of the hub with the long queue, as a multiple of that with the first short one.
-
-    The larger of two: at rest with all jobs queued, and at its most while as many callbacks as are counted came.
-    """
-    ratios: dict[str, float] = {}
-    short, long = figures.short[0], figures.long
-    for few, many in ((short.at_rest, long.at_rest), (short.draining, long.draining)):
-        for name, size in many.items():
-            if few.get(name) and name not in NOT_THE_HUB:
-                ratios[name] = max(ratios.get(name, 0.0), size / few[name])
-    return ratios
 
 
 def judge_scaling(pairs: Sequence[Pair]) -> list[Judgement]:

@@ -75,7 +75,7 @@ def backlog(rate: float, at_rest: int, draining: int) -> BacklogFigures:
     small = {"mongo": 100, GENERATOR: 100}
     short = [drain(3000, 95.0, small, small), drain(3000, 105.0, {"mongo": 999}, {"mongo": 999})]
     large = {"mongo": at_rest, GENERATOR: 900}, {"mongo": draining, "executor-rest": 50, GENERATOR: 900}
-    return BacklogFigures(short, drain(50_000, rate, *large))
+    return BacklogFigures(small, short, drain(50_000, rate, *large))
 
 
 @pytest.mark.parametrize(
