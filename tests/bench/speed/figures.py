@@ -120,6 +120,7 @@ class Drain:
     per_second: float
     at_rest: dict[str, int]
     draining: dict[str, int]
+    cpu_ms_per_job: dict[str, float]
     emptied_seconds: float | None = None
 
 

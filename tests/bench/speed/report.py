@@ -54,19 +54,19 @@ def _told(spread: Spread) -> str:
     )
 
 
-def cpu_table(loads: Mapping[str, LoadFigures]) -> str:
+def cpu_table(columns: Mapping[str, Mapping[str, float]]) -> str:
     """Milliseconds of processor time per job by process, what measuring costs apart from what the hub costs."""
-    names = _names(load.cpu_ms_per_job for load in loads.values())
+    names = _names(columns.values())
     hub = [name for name in names if name not in MEASURING]
 
     def row(title: str, parts: Sequence[str]) -> tuple[str, ...]:
-        sums = (sum(load.cpu_ms_per_job.get(part, 0.0) for part in parts) for load in loads.values())
+        sums = (sum(column.get(part, 0.0) for part in parts) for column in columns.values())
         return (title, *(f"{value:.2f}" for value in sums))
 
-    idle = [name for name in hub if max(load.cpu_ms_per_job.get(name, 0.0) for load in loads.values()) < SMALL_MS]
-    rows = [row(name, [name]) for name in hub if name not in idle]
+    busy = [name for name in hub if max(column.get(name, 0.0) for column in columns.values()) >= SMALL_MS]
+    rows = [row(name, [name]) for name in busy]
     rows += [row("the hub and its servers", hub), *(row(name, [name]) for name in names if name in MEASURING)]
-    return table(("CPU ms per job", *loads), rows)
+    return table(("CPU ms per job", *columns), rows)
 
 
 def memory_table(results: Results) -> str:
@@ -117,6 +117,7 @@ def backlog_tables(figures: BacklogFigures) -> str:
     return "\n\n".join(
         [
             table(("backlog", "202s/s", "callbacks/s", "emptied"), rates),
+            cpu_table({f"{drain.queued} queued": drain.cpu_ms_per_job for drain in drains[:2]}),
             table(
                 ("resident MiB", "most before", f"{long} queued", f"{figures.long.counted} called back", "growth"),
                 memory,
@@ -146,7 +147,11 @@ def report(results: Results) -> str:
     """Everything, in the order of interest."""
     parts = []
     if results.loads:
-        parts += [loads_table(results.loads.values()), cpu_table(results.loads), memory_table(results)]
+        parts += [
+            loads_table(results.loads.values()),
+            cpu_table({name: load.cpu_ms_per_job for name, load in results.loads.items()}),
+            memory_table(results),
+        ]
     again = sum(load.callbacks_again for load in results.loads.values())
     parts += [f"callbacks that came again: {again}"] if again else []
     if results.saturation_rounds:

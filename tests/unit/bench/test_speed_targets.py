@@ -68,7 +68,7 @@ def test_without_saturation_500_a_second_are_not_judged() -> None:
 
 
 def drain(queued: int, rate: float, at_rest: dict[str, int], draining: dict[str, int]) -> Drain:
-    return Drain(queued, queued, 400.0, rate, at_rest, draining)
+    return Drain(queued, queued, 400.0, rate, at_rest, draining, {})
 
 
 def backlog(rate: float, at_rest: int, draining: int) -> BacklogFigures:
