@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from yarl import URL
 
-from flickrhub_common.redis import make_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis
 from flickrhub_common.settings import RedisSettings
 from flickrhub_gateway.adapters.request_counts import RedisCounts
 from flickrhub_gateway.limits import Bucket, Whose
@@ -30,7 +30,7 @@ async def redis(redis_settings: RedisSettings) -> AsyncIterator[Redis]:
 
 
 async def test_as_many_as_the_limit_are_let_in_whoever_asks(redis: Redis) -> None:
-    gateways = [RedisCounts(redis) for _ in range(3)]
+    gateways = [RedisCounts(PipelinedRedis(redis)) for _ in range(3)]
     standings = await asyncio.gather(*(gateways[number % 3].take([ADDRESS, USERS]) for number in range(20)))
     let_in = [standing for standing in standings if not standing.wait]
     assert sorted(standing.remaining for standing in let_in) == [0, 1, 2, 3, 4, 5]
@@ -42,14 +42,14 @@ async def test_as_many_as_the_limit_are_let_in_whoever_asks(redis: Redis) -> Non
 
 
 async def test_who_is_refused_by_one_limit_takes_nothing_from_the_other(redis: Redis) -> None:
-    counts = RedisCounts(redis)
+    counts = RedisCounts(PipelinedRedis(redis))
     for _ in range(10):
         await counts.take([ADDRESS, USERS])
     assert (await counts.take([ADDRESS])).remaining == 5
 
 
 async def test_a_share_of_a_minute_later_one_more_is_let_in(redis: Redis) -> None:
-    counts, fast = RedisCounts(redis), Bucket(Whose.USER, "u", 600)
+    counts, fast = RedisCounts(PipelinedRedis(redis)), Bucket(Whose.USER, "u", 600)
     refused = await counts.take([fast])
     while not refused.wait:  # the bucket fills up while it is emptied
         refused = await counts.take([fast])
@@ -61,11 +61,11 @@ async def test_a_share_of_a_minute_later_one_more_is_let_in(redis: Redis) -> Non
 async def test_a_clock_that_went_back_shuts_nobody_out(redis: Redis) -> None:
     seconds, _ = await redis.time()
     await redis.set("limit:user:u", (seconds + 3600) * 1_000_000)
-    assert [(await RedisCounts(redis).take([USERS])).retry_after for _ in range(7)] == [None] * 6 + [10]
+    assert [(await RedisCounts(PipelinedRedis(redis)).take([USERS])).retry_after for _ in range(7)] == [None] * 6 + [10]
 
 
 async def test_a_key_goes_when_it_says_nothing_any_more(redis: Redis) -> None:
-    counts = RedisCounts(redis)
+    counts = RedisCounts(PipelinedRedis(redis))
     await counts.take([ADDRESS, USERS])
     assert 0 < await redis.pttl("limit:user:u") <= 10_000
     assert 0 < await redis.pttl("limit:address:a") <= 5_000

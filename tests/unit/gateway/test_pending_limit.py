@@ -55,6 +55,28 @@ async def test_a_count_is_good_for_two_seconds_and_shared_by_all_who_ask_meanwhi
     assert around.jobs.counted == [USER, STRANGER, USER]
 
 
+@pytest.mark.parametrize(("most", "seconds"), [(2_001, 2), (10_001, 10), (50_001, 50), (1_000_000, 60)])
+async def test_far_from_the_limit_a_count_is_good_for_longer(around: Surroundings, most: int, seconds: float) -> None:
+    """As long as a thousand jobs a second could not have used up the room."""
+    bound = _bound(around, most=most)
+    await bound(USER)
+    around.clock.advance(seconds - 0.01)
+    await bound(USER)
+    assert around.jobs.counted == [USER]
+    around.clock.advance(0.01)
+    await bound(USER)
+    assert around.jobs.counted == [USER, USER]
+
+
+async def test_what_this_gateway_takes_in_shortens_it(around: Surroundings) -> None:
+    bound = _bound(around, most=10_000)
+    for _ in range(6_000):
+        await bound(USER)
+    around.clock.advance(4)
+    await bound(USER)
+    assert around.jobs.counted == [USER, USER]
+
+
 async def test_what_is_taken_in_meanwhile_counts(around: Surroundings) -> None:
     bound = _bound(around, most=10)
     outcomes = await asyncio.gather(*(bound(USER) for _ in range(15)), return_exceptions=True)

@@ -1,5 +1,6 @@
 """JSON text as it comes from outside and as it goes out: strict on the way in, compact and unescaped on the way out."""
 
+import codecs
 import json
 import math
 import re
@@ -18,7 +19,7 @@ class NotJson(ValueError):
 
 def dump(value: Any) -> str:
     """Compact JSON, keys in their order, UTF-8 unescaped. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def compact(text: bytes | str) -> str:
@@ -43,8 +44,7 @@ def parse_request(body: bytes) -> dict[str, Any]:
     """
     try:
         # Decoded here: given bytes, json would guess UTF-16 and UTF-32 too.
-        text = body.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+        value = _REQUESTS.decode(str(body.removeprefix(codecs.BOM_UTF8), "utf-8"))
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deeply.") from error
     except NotJson as error:
@@ -102,3 +102,8 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise NotJson("a number is too large")
     return number
+
+
+# Made once: json.dumps and json.loads make theirs anew for every text that isn't of their usual kind.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_REQUESTS = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)

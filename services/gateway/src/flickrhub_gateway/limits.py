@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from flickrhub_common.addresses import IpAddress, IpNetwork
 
@@ -97,6 +98,7 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
     return str(found or "unknown")
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> IpAddress | None:
     """An address with or without a port, as proxies write it."""
     text = text.strip()

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
@@ -23,7 +23,7 @@ from flickrhub_common.health import Check, health_router
 from flickrhub_common.http_client import make_http_client
 from flickrhub_common.mongo import make_mongo, ping_mongo
 from flickrhub_common.photo_store import PhotoStore, open_photo_store
-from flickrhub_common.redis import make_redis, ping_redis
+from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.server import UNTRACED, Lifespan, make_app
 from flickrhub_common.settings import GRIDFS
 from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
@@ -32,6 +32,7 @@ from flickrhub_gateway.adapters.request_counts import OwnCounts, RedisCounts
 from flickrhub_gateway.adapters.uploads import MongoUploads
 from flickrhub_gateway.handlers import documenting, http, queue, timer, uploads
 from flickrhub_gateway.handlers.cors import Cors
+from flickrhub_gateway.handlers.direct import Direct, Refused
 from flickrhub_gateway.handlers.request_limits import RequestLimits
 from flickrhub_gateway.models import AddressPolicies, Retention
 from flickrhub_gateway.settings import GatewaySettings
@@ -109,6 +110,9 @@ def make_gateway_app(
             *([Middleware(Cors, origins)] if origins else []),
         ],
     )
+
+    refused = cast("Refused", app.exception_handlers[HubError])
+    app.user_middleware.append(Middleware(Direct, http.EVERY_JOBS, refused))
 
     def checks(request: Request) -> Mapping[str, Check]:
         named: Mapping[str, Check] = request.app.state.checks
@@ -197,7 +201,7 @@ async def _open_auth(stack: AsyncExitStack, settings: GatewaySettings) -> HttpAu
 async def _open_counts(stack: AsyncExitStack, settings: GatewaySettings) -> RedisCounts:
     redis = make_redis(settings)
     stack.push_async_callback(redis.aclose)
-    return RedisCounts(redis)
+    return RedisCounts(PipelinedRedis(redis))
 
 
 def _admit(settings: GatewaySettings, counts: RedisCounts) -> AdmitRequest:

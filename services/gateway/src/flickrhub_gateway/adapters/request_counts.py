@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from redis.asyncio import Redis
-
-from flickrhub_common.redis import redis_errors
+from flickrhub_common.redis import PipelinedRedis, redis_errors
 from flickrhub_gateway.limits import MINUTE, Bucket, Standing, Whose, decide, noted
 
 PREFIX = "limit:"
@@ -41,7 +39,7 @@ return {nearest, math.max(least, 0), string.format('%.0f', full[nearest] - now),
 class RedisCounts:
     """Implements the port ``RequestCounts``. A key lives no longer than its bucket takes to be full again."""
 
-    def __init__(self, redis: Redis, *, prefix: str = PREFIX) -> None:
+    def __init__(self, redis: PipelinedRedis, *, prefix: str = PREFIX) -> None:
         self._prefix = prefix
         self._take = redis.register_script(_TAKE)
 

@@ -97,6 +97,10 @@ def _job(report: JobReport) -> str:
     return f'{before[:-1]},"returnvalue":{returnvalue_of(report)},{after[1:]}'
 
 
+EVERY_JOBS = {ENQUEUE_PATH: enqueue, STATUS_PATH: status}
+"""What every job's client calls, and so goes the short way."""
+
+
 @router.get("/", **docs.ROOT)
 async def root(request: Request) -> Response:
     """Say what this is."""

@@ -107,7 +107,9 @@ async def counted(request: Request, arriving: AsyncGenerator[Arriving, None]) ->
 
 
 def _check_refused(request: Request) -> None:
-    _note(request, _use(request).admit_request.refused(_address(request)))
+    admit_request = _use(request).admit_request
+    if admit_request.refuses_anybody:
+        _note(request, admit_request.refused(_address(request)))
 
 
 def _note(request: Request, standing: Standing | None) -> None:
@@ -121,7 +123,8 @@ def _note(request: Request, standing: Standing | None) -> None:
 
 def _address(request: Request) -> str:
     peer = request.client.host if request.client else None
-    return client_address(peer, request.headers.getlist("x-forwarded-for"), _use(request).trusted_proxies)
+    trusted = _use(request).trusted_proxies
+    return client_address(peer, request.headers.getlist("x-forwarded-for") if trusted else (), trusted)
 
 
 def _use(request: Request) -> UseCases:

@@ -5,12 +5,13 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from pydantic import SecretStr
 from pydantic_core import PydanticCustomError
 
-from flickrhub_common.addresses import AddressPolicy, RefusedUrl, check_url
+from flickrhub_common.addresses import MAX_URL_LENGTH, AddressPolicy, RefusedUrl, check_url
 from flickrhub_gateway.models import is_uuid
 from flickrhub_gateway.uploads import InlinePhoto, inspect_inline
 
@@ -41,11 +42,19 @@ def plain_secret(value: SecretStr) -> SecretStr:
 
 def callable_url(url: str, policy: AddressPolicy) -> str:
     """A URL the hub may call, by the policy."""
+    why = _refusal(url, policy) if len(url) <= MAX_URL_LENGTH else _refusal.__wrapped__(url, policy)
+    if why is not None:
+        raise PydanticCustomError("refused_url", "{why}", {"why": why})
+    return url
+
+
+@lru_cache(maxsize=1024)  # thousands of jobs have the same callback_url
+def _refusal(url: str, policy: AddressPolicy) -> str | None:
     try:
         check_url(url, policy)
     except RefusedUrl as error:
-        raise PydanticCustomError("refused_url", "{why}", {"why": str(error)}) from None
-    return url
+        return str(error)
+    return None
 
 
 def flag(value: Any) -> str | None:

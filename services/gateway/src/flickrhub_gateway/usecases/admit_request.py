@@ -54,6 +54,11 @@ class AdmitRequest:
             self._remember(standing)
         return standing
 
+    @property
+    def refuses_anybody(self) -> bool:
+        """Whether there is anybody who was told to come back later."""
+        return bool(self._refused)
+
     def refused(self, address: str) -> Standing | None:
         """The refusal of an address that goes on, for whoever may know the user later."""
         return self._still_refused([Bucket(Whose.ADDRESS, address, self._rates[Whose.ADDRESS])])

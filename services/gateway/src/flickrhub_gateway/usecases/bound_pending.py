@@ -8,19 +8,28 @@ from flickrhub_common.clock import Clock
 from flickrhub_gateway.errors import TooManyPending
 from flickrhub_gateway.ports import Jobs
 
-REMEMBERED = timedelta(seconds=2)
+LEAST_REMEMBERED = timedelta(seconds=2)
+MOST_REMEMBERED = timedelta(seconds=60)
+QUICKEST = 1000
+"""Jobs a second that one user may be taken to hand over to all gateways: a count is good until these can have used up
+the room that was left. Whoever is quicker gets so much further beyond the limit."""
 MOST_KNOWN = 100_000
 
 
 @dataclass(slots=True)
 class _Count:
-    until: datetime
+    at: datetime
     jobs: int
+
+    def is_good(self, now: datetime, *, most: int) -> bool:
+        """Far from the limit it is for long: counting tens of thousands takes Mongo a while, each time."""
+        room = timedelta(seconds=(most - self.jobs) / QUICKEST)
+        return now - self.at < min(max(room, LEAST_REMEMBERED), MOST_REMEMBERED)
 
 
 class BoundPending:
-    """Bounds the jobs of a user that haven't ended, about: a count is good for 2 s, in which this gateway adds what it
-    takes in itself, but not what others do. 0 switches it off.
+    """Bounds the jobs of a user that haven't ended, about: a count is good for 2 to 60 s, the less room the shorter,
+    in which this gateway adds what it takes in itself, but not what others do. 0 switches it off.
     """
 
     def __init__(self, jobs: Jobs, clock: Clock, *, most: int) -> None:
@@ -35,7 +44,7 @@ class BoundPending:
         if not self._most:
             return
         known = self._counts.get(user_id)
-        if known is None or known.until <= self._clock.now():
+        if known is None or not known.is_good(self._clock.now(), most=self._most):
             known = await self._counted(user_id)
         if known.jobs >= self._most:
             raise TooManyPending(self._most)
@@ -55,7 +64,7 @@ class BoundPending:
         finally:
             del self._counting[user_id]
         self._counts.pop(user_id, None)
-        self._counts[user_id] = known = _Count(self._clock.now() + REMEMBERED, jobs)
+        self._counts[user_id] = known = _Count(self._clock.now(), jobs)
         if len(self._counts) > MOST_KNOWN:
             del self._counts[next(iter(self._counts))]
         return known
