@@ -71,7 +71,7 @@ async def test_without_a_broker_the_document_is_there_all_the_same(
 async def test_what_was_accepted_just_before_the_stop_is_published_before_the_end(
     settings: GatewaySettings, store: Store, rabbit_admin: RabbitAdmin
 ) -> None:
-    async with running_gateway(settings) as gateway:
+    async with running_gateway(settings.model_copy(update={"shutdown_grace_seconds": 20})) as gateway:
         job_ids = await asyncio.gather(*(gateway.echo() for _ in range(50)))
     assert await store.published(*job_ids)
     assert {letter.correlation_id for letter in await rabbit_admin.take(REST_QUEUE)} == set(job_ids)
