@@ -34,7 +34,7 @@ PART = (0.1, 0.9)
 FIRST_SECONDS, SLOWEST = 60.0, 20
 """For the executor's start, and jobs a second: a queue that is slower isn't waited for."""
 QUEUED_WITHIN_SECONDS = 60.0
-LONGEST_REST_SECONDS = 120.0
+LONGEST_REST_SECONDS = 90.0
 """A long queue whose rest takes longer is left to the end of the stack."""
 
 

@@ -21,9 +21,10 @@ BODY = b"x" * 600
 
 @dataclass
 class ChainFigures:
-    """Messages a second through the whole chain: each round's."""
+    """Messages a second through the whole chain, each round's, and what a message cost in the last ones."""
 
     rounds: list[float] = field(default_factory=list)
+    cpu_ms_per_message: dict[str, float] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:

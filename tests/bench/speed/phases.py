@@ -11,7 +11,7 @@ from tests.bench.speed.chain import chain_rounds
 from tests.bench.speed.figures import EnqueueFigures, LoadFigures, larger, load_figures
 from tests.bench.speed.load import CONNECTIONS
 from tests.bench.speed.mongo_cache import fill_cache
-from tests.bench.speed.processes import cpu_ms_per_job
+from tests.bench.speed.processes import GENERATOR, cpu_ms_per_job
 from tests.bench.speed.progress import progress
 from tests.bench.speed.results import Results
 from tests.bench.speed.scaling import measure_scaling
@@ -43,9 +43,13 @@ class Phases:
 
     async def chain(self) -> None:
         """Some rounds of the bare chain."""
-        sizes = self._sizes
-        rounds = await chain_rounds(needed("RABBIT_URL"), count=sizes.chain_messages, rounds=sizes.chain_rounds)
-        self._results.chain.rounds += rounds
+        count, often = self._sizes.chain_messages, self._sizes.chain_rounds
+        before = self._stack.processes.usage()
+        rounds = await chain_rounds(needed("RABBIT_URL"), count=count, rounds=often)
+        used = cpu_ms_per_job(before, self._stack.processes.usage(), count * often)
+        chain = self._results.chain
+        chain.rounds += rounds
+        chain.cpu_ms_per_message = {"rabbitmq": used["rabbitmq"], "the chain's own process": used[GENERATOR]}
         progress(f"bare chain: {', '.join(f'{rate:.0f}' for rate in rounds)} a second")
 
     async def enqueue(self) -> None:

@@ -159,7 +159,10 @@ def report(results: Results) -> str:
         parts.append(f"saturation, each round: {rounds} jobs/s")
     if results.chain.rounds:
         rounds = ", ".join(f"{rate:.0f}" for rate in results.chain.rounds)
-        parts.append(f"bare chain: median {results.chain.per_second:.0f}/s (rounds: {rounds})")
+        cpu = "".join(f", {name} {ms:.2f} ms" for name, ms in results.chain.cpu_ms_per_message.items())
+        parts.append(
+            f"bare chain: median {results.chain.per_second:.0f}/s (rounds: {rounds}){cpu and '; CPU' + cpu[1:]}"
+        )
     parts += [enqueue_line(results.enqueue)] if results.enqueue else []
     parts += [scaling_table(results.scaling)] if results.scaling else []
     parts += [backlog_tables(results.backlog)] if results.backlog else []
