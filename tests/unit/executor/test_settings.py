@@ -35,7 +35,9 @@ def test_mock_flickr_points_at_the_simulator(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("variables", "target", "concurrency"),
     [
-        ({}, "rest", 16),
+        ({}, "rest", 32),
+        ({}, "upload", 16),
+        ({}, "replace", 16),
         ({"WORKER_CONCURRENCY": "4"}, "rest", 4),
         ({"WORKER_CONCURRENCY": "4", "WORKER_REST_CONCURRENCY": "7"}, "rest", 7),
         ({"WORKER_CONCURRENCY": "4", "WORKER_REST_CONCURRENCY": "7"}, "upload", 4),

@@ -15,6 +15,9 @@ from flickrhub_common.settings import (
     UploadSourceSettings,
 )
 
+REST_CONCURRENCY, CONCURRENCY = 32, 16
+"""Jobs at once unless told otherwise. A call to Flickr costs little to hold, and what many ask of Redis at the same
+time costs a third less each than what few do; a photo under way has megabytes in memory."""
 LOOKS = range(2, 21)
 LONGEST_LOOK_SECONDS = 3600.0
 
@@ -54,7 +57,12 @@ class ExecutorSettings(
     cache_ttl_seconds: int = Field(300, ge=1, description="How long a cached answer is used, in seconds.")
     cache_prefix: str = Field("flickrhub:cache:", description="Prefix of the cache's keys in Redis.")
 
-    worker_concurrency: int = Field(16, ge=1, le=1000, description="Jobs one executor process works on at once.")
+    worker_concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Jobs one executor process works on at once. Unset: 32 for rest, 16 for upload and for replace.",
+    )
     worker_rest_concurrency: int | None = Field(None, ge=1, le=1000, description="The same for rest alone.")
     worker_upload_concurrency: int | None = Field(None, ge=1, le=1000, description="The same for upload alone.")
     worker_replace_concurrency: int | None = Field(None, ge=1, le=1000, description="The same for replace alone.")
@@ -106,7 +114,7 @@ class ExecutorSettings(
     def concurrency(self) -> int:
         """Jobs at once for this executor's target."""
         own: int | None = getattr(self, f"worker_{self.target.value}_concurrency")
-        return own or self.worker_concurrency
+        return own or self.worker_concurrency or (REST_CONCURRENCY if self.target is Target.REST else CONCURRENCY)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 
 from oauthlib.common import generate_nonce, generate_timestamp
-from oauthlib.oauth1.rfc5849.signature import base_string_uri, sign_hmac_sha1, signature_base_string
+from oauthlib.oauth1.rfc5849.signature import base_string_uri, sign_hmac_sha1
 from oauthlib.oauth1.rfc5849.utils import escape
 
 from flickrhub_executor.models import Credentials
@@ -48,7 +48,7 @@ def authorization(
         ("oauth_consumer_key", escape(credentials.api_key)),
         ("oauth_token", escape(credentials.oauth_token)),
     ]
-    signed = signature_base_string(method, _base_uri(url), joined(sorted([*fields, *oauth])))
+    signed = f"{method}&{_base_uri(url)}&{escape(joined(sorted([*fields, *oauth])))}"
     signature = sign_hmac_sha1(signed, credentials.api_secret, credentials.oauth_token_secret)
     return "OAuth " + ", ".join(
         [f'{name}="{value}"' for name, value in (*oauth, ("oauth_signature", escape(signature)))]
@@ -57,4 +57,4 @@ def authorization(
 
 @lru_cache(maxsize=8)
 def _base_uri(url: str) -> str:
-    return base_string_uri(url)
+    return escape(base_string_uri(url))

@@ -15,6 +15,7 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 LONGEST_QUERY = 6000
 """Beyond this a read goes out as POST, which Flickr takes too; a long GET gets a 414 (sybrenstuvel/flickrapi#59)."""
 
+_AS_JSON = (("format", "json"), ("nojsoncallback", "1"))
 _PACKED = {"Accept-Encoding": "gzip, deflate"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", **_PACKED}
 
@@ -54,7 +55,7 @@ class FlickrRest:
         return FlickrReply(reply.status, content, retry_after_seconds(reply.headers.get("Retry-After")), duration)
 
     def _signed(self, call: FlickrCall, credentials: Credentials) -> tuple[str, str, dict[str, str], bytes | None]:
-        fields = escaped((*call.params, ("method", call.method), ("format", "json"), ("nojsoncallback", "1")))
+        fields = [*escaped((*call.params, ("method", call.method))), *_AS_JSON]
         encoded = joined(fields)
         if call.http_method == "GET" and len(encoded) <= LONGEST_QUERY:
             signed = {"Authorization": authorization("GET", self._url, fields, credentials)}
