@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from flickrhub_common.contracts import Callback, Failure, Target
-from flickrhub_common.mongo import Document, Write, update
+from flickrhub_common.mongo import Document, Write, repeatable_update
 from flickrhub_gateway.models import Job, JobChange, JobReport, Result, Run, State, sources_of
 
 _OF_ONE_RUN = ("result", "failure", "finished_at", "expires_at", "retry_reason", "next_attempt_at")
@@ -53,7 +53,7 @@ def update_of(change: JobChange) -> Write:
     if change.replay:
         moves["$max"] = {"replays": change.replay}
     attempts = change.attempts if change.state is State.RETRYING else None
-    return update({"_id": change.job_id, **_allowed(change.state, change.replay, attempts)}, moves)
+    return repeatable_update({"_id": change.job_id, **_allowed(change.state, change.replay, attempts)}, moves)
 
 
 @lru_cache(maxsize=512)

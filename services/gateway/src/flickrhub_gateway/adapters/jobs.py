@@ -20,7 +20,7 @@ COLLECTION = "jobs"
 CLAIM = timedelta(seconds=30)
 """How long a sweeper has for its batch before another may take it."""
 GATHER_ADDED_SECONDS = 0.005
-GATHER_CHANGES_SECONDS = 0.04
+GATHER_CHANGES_SECONDS = 0.02
 """What a job and a change wait for company in one write: a client waits for the first, nobody for the other."""
 
 _UNPUBLISHED: Document = {"published_at": None, "state": State.QUEUED.value}
