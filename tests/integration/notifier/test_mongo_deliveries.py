@@ -123,6 +123,12 @@ async def test_a_delivery_that_has_ended_goes_after_its_time_and_one_that_waits_
     assert any(index.get("expireAfterSeconds") == 0 for index in indexes.values())
 
 
+async def test_an_index_of_earlier_versions_gives_way(store: MongoDeliveries, database: Database) -> None:
+    await database["deliveries"].create_index("expires_at", expireAfterSeconds=0)
+    await store.ensure_indexes()
+    assert set(await database["deliveries"].index_information()) == {"_id_", "given_up", "ended", "lines"}
+
+
 class Operations(CommandListener):
     """What the driver asked of MongoDB."""
 

@@ -168,7 +168,7 @@ async def test_an_attempt_isnt_begun_that_its_claim_may_not_outlast(notifier: No
     enter = notifier.endpoints.enter
 
     async def slow(endpoint: str, *, owner: str) -> Slot | Room:
-        notifier.clock.advance(6)
+        notifier.clock.advance(8)
         return await enter(endpoint, owner=owner)
 
     notifier.endpoints.enter = slow  # type: ignore[method-assign]
@@ -345,11 +345,11 @@ def a_place(*, waiting: int, **known: Any) -> Place:
     [
         (None, 31, 0.0, True),  # as many as a fast endpoint's first callbacks may be
         (None, 32, 0.0, False),
-        (None, 7, 1.0, True),
-        (None, 8, 1.0, False),  # nobody has left for a second: it isn't as fast
-        (0.01, 700, 0.0, True),
-        (0.01, 7, 1.0, True),
-        (0.01, 8, 1.0, False),  # it was fast, and hangs now
+        (None, 11, 1.0, True),
+        (None, 12, 1.0, False),  # nobody has left for a second: it isn't as fast
+        (0.01, 1000, 0.0, True),
+        (0.01, 11, 1.0, True),
+        (0.01, 12, 1.0, False),  # it was fast, and hangs now
         (15, 0, 0.0, False),
     ],
 )

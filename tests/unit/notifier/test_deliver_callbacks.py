@@ -221,7 +221,7 @@ async def test_a_second_copy_during_the_first_attempt_waits_for_the_claim_to_end
     notifier.deliveries.stored[JOB] = stored[0]  # as a second copy of the event finds it
     await notifier.event()
     assert len(notifier.receiver.posts) == 1
-    assert notifier.messaging.sent == [later(1, 21.0)]
+    assert notifier.messaging.sent == [later(1, 23.0)]
 
 
 async def test_what_came_of_a_post_is_kept_until_mongo_is_back_and_nothing_is_posted_again(notifier: Notifier) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from functools import cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -50,7 +51,7 @@ class KeyRing:
         """Seal under the newest key; ``purpose`` and ``owner`` must be given again to open it."""
         kid, key = self.keys[0]
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + AESGCM(key).encrypt(nonce, secret.encode(), _associated(purpose, owner))
+        sealed = nonce + _cipher(key).encrypt(nonce, secret.encode(), _associated(purpose, owner))
         return f"{_VERSION}.{kid}.{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, sealed: str, *, purpose: str, owner: str) -> str:
@@ -64,7 +65,7 @@ class KeyRing:
             raise UnknownKey(key_id(sealed))
         try:
             raw = base64.urlsafe_b64decode(text)
-            return AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(purpose, owner)).decode()
+            return _cipher(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(purpose, owner)).decode()
         except (InvalidTag, ValueError) as error:
             raise CannotOpen("changed, or sealed for something else") from error
 
@@ -95,6 +96,11 @@ def key_id(sealed: str) -> str:
 def new_key() -> str:
     """A new key as it stands in ENCRYPTION_KEYS, ``<id>:<base64 of 32 bytes>``, with an id no other key has."""
     return f"k{secrets.token_hex(6)}:{base64.b64encode(os.urandom(_KEY_BYTES)).decode()}"
+
+
+@cache
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(key)
 
 
 def _associated(purpose: str, owner: str) -> bytes:

@@ -92,8 +92,11 @@ def continuing(headers: Mapping[str, str]) -> Iterator[None]:
 
     For work that a message resumes: normally the message carries the trace, but one moved by hand carries none.
     """
-    theirs = trace.get_current_span(propagate.extract(dict(headers))).get_span_context()
     ours = trace.get_current_span().get_span_context()
+    if ours.is_valid and f"-{ours.trace_id:032x}-" in headers.get("traceparent", ""):
+        yield  # as a rule, and without reading them
+        return
+    theirs = trace.get_current_span(propagate.extract(dict(headers))).get_span_context()
     if not theirs.is_valid or theirs.trace_id == ours.trace_id:
         yield
     else:

@@ -10,6 +10,10 @@ from flickrhub_notifier.adapters.delivery_writes import HISTORY, OUT_OF_LINE, De
 from flickrhub_notifier.models import EXPIRED, Attempt, Delivery, DeliveryState, Verdict
 
 COLLECTION = "deliveries"
+_EXPIRES: Document = {"expires_at": {"$type": "date"}}
+"""For the index of deliveries that go some day: it costs the others nothing."""
+_OUTDATED = {"expires_at_1"}
+"""Indexes of earlier versions: this one held every delivery."""
 
 
 class MongoDeliveries:
@@ -29,10 +33,17 @@ class MongoDeliveries:
             await self._documents.create_index(
                 [("updated_at", -1)], name="given_up", partialFilterExpression={"given_up": True}
             )
-            await self._documents.create_index("expires_at", expireAfterSeconds=0)
+            await self._documents.create_index(
+                "expires_at",
+                name="ended",
+                expireAfterSeconds=0,
+                partialFilterExpression=_EXPIRES,
+            )
             await self._documents.create_index(
                 [("line", 1), ("line_at", 1)], name="lines", partialFilterExpression={"line": {"$exists": True}}
             )
+            for name in _OUTDATED & set(await self._documents.index_information()):
+                await self._documents.drop_index(name)
 
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery; or give the one there is."""

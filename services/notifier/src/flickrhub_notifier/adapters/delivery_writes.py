@@ -26,6 +26,9 @@ from flickrhub_notifier.models import Attempt, Delivered, Delivery, DeliveryStat
 
 HISTORY = {"attempts": False}
 OUT_OF_LINE: Document = {"$unset": {"line": "", "line_at": ""}}
+GATHER_SECONDS = 0.005
+"""How long each write waits for company: one costs this process and MongoDB a millisecond together, with however many
+deliveries in it."""
 
 Success = tuple[Delivery, Attempt]
 
@@ -36,8 +39,8 @@ class DeliveryWrites:
     def __init__(self, documents: Collection, *, keep: timedelta | None) -> None:
         self._documents = documents
         self._keep = keep
-        self._open: Batcher[Delivery, bool] = Batcher(self._opened, size=_size)
-        self._deliver: Batcher[Success, Delivery | None] = Batcher(self._delivered)
+        self._open: Batcher[Delivery, bool] = Batcher(self._opened, gather_seconds=GATHER_SECONDS, size=_size)
+        self._deliver: Batcher[Success, Delivery | None] = Batcher(self._delivered, gather_seconds=GATHER_SECONDS)
 
     async def open(self, delivery: Delivery) -> bool:
         """Store a delivery unless it is there; whether it is new."""

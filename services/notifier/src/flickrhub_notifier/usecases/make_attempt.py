@@ -19,7 +19,7 @@ from flickrhub_notifier.ports import Deliveries, Postbox, Receiver
 from flickrhub_notifier.usecases.admit_attempt import AdmitAttempt, Visit
 from flickrhub_notifier.usecases.decide_next import decide_follow_up, decide_verdict
 from flickrhub_notifier.usecases.keep_lines import KeepLines, due
-from flickrhub_notifier.usecases.places import AT_THE_DOOR_SECONDS
+from flickrhub_notifier.usecases.places import PATIENCE_SECONDS
 from flickrhub_notifier.usecases.sign_post import sign_post
 
 log = logger(__name__)
@@ -53,7 +53,7 @@ class Policy:
     @property
     def first_lease(self) -> timedelta:
         """How long the claim holds that a delivery is stored with: before its attempt it may wait at the door."""
-        return self.lease + timedelta(seconds=AT_THE_DOOR_SECONDS)
+        return self.lease + timedelta(seconds=PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,19 @@ class MakeAttempt:
     async def attempt(self, delivery: Delivery, visit: Visit) -> None:
         """Send a claimed delivery, record what came of it and see to the consequence. Raises Unavailable.
 
-        The visit to its endpoint ends with the answer.
+        The visit to its endpoint ends with the answer, while what came of it is stored.
         """
         started, at = time.perf_counter(), self.clock.now()
         with continuing(delivery.trace):
             answer = CRASHED if delivery.claims > MOST_CLAIMS else await self._post(delivery)
         attempt = Attempt(delivery.next_attempt, at, round(1000 * (time.perf_counter() - started)), answer)
         verdict = self._judge(attempt, earlier=delivery.earlier_attempts)
-        await visit.end(answer)
-        _tell(delivery, attempt, verdict)
-        recorded = await self._record(delivery, attempt, verdict)
+        leaving = asyncio.create_task(visit.end(answer))
+        try:
+            _tell(delivery, attempt, verdict)
+            recorded = await self._record(delivery, attempt, verdict)
+        finally:
+            await leaving
         await self.follow(recorded or await self.loaded(delivery.id))
 
     def holds(self, delivery: Delivery) -> bool:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 from flickrhub_notifier.models import Room, Slot
 
-AT_THE_DOOR_SECONDS = 1.0
-"""How long an attempt waits in its process for those before it to leave: much cheaper than the line, where an endpoint
-answers fast."""
+AT_THE_DOOR_SECONDS = 1.5
+"""How long an attempt may expect to wait in its process for those before it to leave: much cheaper than the line, where
+an endpoint answers fast."""
+PATIENCE_SECONDS = 3.0
+"""How long it waits: expectations are rough, and who goes now joins the line behind all others."""
 UNKNOWN_SECONDS = 0.25
 UNKNOWN_AT_THE_DOOR = 4
 """For how long at the most, and how many for each slot, as long as nobody has left: a quarter of the time that a few
@@ -51,7 +53,7 @@ class Place:
     @property
     def patience(self) -> float:
         """How long to wait at the door."""
-        return UNKNOWN_SECONDS if self.pace is None else AT_THE_DOOR_SECONDS
+        return UNKNOWN_SECONDS if self.pace is None else PATIENCE_SECONDS
 
     def full(self, concurrency: int) -> bool:
         """Whether to ask for a slot would be in vain: this process has them all, or others are first."""
