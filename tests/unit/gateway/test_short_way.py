@@ -1,15 +1,20 @@
 """The short way to the handlers of every job answers as the framework's own way would."""
 
 import asyncio
+import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
+from flickrhub_common import problems
 from flickrhub_gateway.handlers.direct import Direct
 from tests.unit.gateway.fakes import USER, FakeJobs, Surroundings
 
@@ -89,3 +94,51 @@ async def test_both_ways_leave_the_same_span() -> None:
     short, long = [await asyncio.to_thread(spans, short=short) for short in (True, False)]
     assert short == long
     assert [(name, attributes["http.route"]) for name, attributes in short] == [(f"POST {REST}", REST)]
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")
+CARRIED: dict[str, tuple[list[tuple[str, str]], bool, str | None]] = {
+    "a trace": ([PARENT], True, None),
+    "none": ([], False, None),
+    "no trace at all": ([("traceparent", "00-zz-1-01")], False, None),
+    "state in two lines": ([PARENT, ("tracestate", "a=1"), ("tracestate", "b=2")], True, "a=1,b=2"),
+    "two parents": ([PARENT, ("traceparent", f"00-{'1' * 32}-{'2' * 16}-01")], True, None),
+}
+
+
+@pytest.mark.parametrize("case", CARRIED)
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "not recorded"])
+async def test_a_job_has_its_requests_trace_recorded_or_not(case: str, recorded: bool) -> None:
+    headers, theirs, state = CARRIED[case]
+    around = Surroundings()
+    provider = TracerProvider() if recorded else TracerProvider(sampler=ALWAYS_OFF)
+    transport = httpx2.ASGITransport(around.app(provider))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://hub") as http:
+        for _ in range(2):
+            await http.post(REST, json=ECHO, headers=headers)
+    first, second = around.publisher.handed
+    assert (first.trace_id == second.trace_id == str(uuid.UUID(TRACE))) is theirs
+    assert (first.trace_id == second.trace_id) is theirs
+    assert first.trace_headers["traceparent"].split("-")[1] == first.trace_id.replace("-", "")
+    assert first.trace_headers.get("tracestate") == state
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+async def test_a_crash_is_logged_with_its_trace_recorded_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    def note(*_: object, **__: object) -> None:
+        seen.append(trace.format_trace_id(trace.get_current_span().get_span_context().trace_id))
+
+    monkeypatch.setattr(problems, "log", SimpleNamespace(error=note))
+    for provider in (TracerProvider(), TracerProvider(sampler=ALWAYS_OFF)):
+        around = Surroundings()
+        monkeypatch.setattr(around.jobs, "add", crash)
+        given = {"json": ECHO, "headers": dict([PARENT])}
+        reply = await asyncio.create_task(asked(around.app(provider), "POST", REST, given))
+        assert reply.status_code == 500
+    assert seen == [TRACE, TRACE]

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import TracerProvider
 from starlette.middleware import Middleware
 
@@ -34,6 +35,7 @@ from flickrhub_gateway.handlers import documenting, http, queue, timer, uploads
 from flickrhub_gateway.handlers.cors import Cors
 from flickrhub_gateway.handlers.direct import Direct, Refused
 from flickrhub_gateway.handlers.request_limits import RequestLimits
+from flickrhub_gateway.handlers.trace_context import TraceContext
 from flickrhub_gateway.models import AddressPolicies, Retention
 from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_gateway.usecases import UseCases
@@ -97,20 +99,26 @@ class Gateway:
 def make_gateway_app(
     lifespan: Lifespan, *, tracer_provider: TracerProvider | None = None, origins: Sequence[str] = ()
 ) -> FastAPI:
-    """The ASGI app; its lifespan puts ``use`` and ``checks`` into the app's state. ``origins`` are those of CORS."""
+    """The ASGI app; its lifespan puts ``use`` and ``checks`` into the app's state. ``origins`` are those of CORS.
+
+    No span is made for the OAuth callback, whose query holds the verifier.
+    """
+    records = getattr(tracer_provider, "sampler", None) is not ALWAYS_OFF
     app = make_app(
         title="FlickrHub",
         description=DESCRIPTION,
         lifespan=lifespan,
         tracer_provider=tracer_provider,
         larger_bodies={uploads.UPLOADS_PATH: uploads.MAX_UPLOAD_BYTES},
-        untraced=UNTRACED | {http.CALLBACK_PATH},  # its query holds the verifier
+        untraced=UNTRACED | {http.CALLBACK_PATH} | (frozenset() if records else http.EVERY_JOBS.keys()),
         middleware=[
             Middleware(RequestLimits, frozenset({*http.USER_PATHS, *uploads.USER_PATHS})),
             *([Middleware(Cors, origins)] if origins else []),
         ],
     )
 
+    if tracer_provider is not None and not records:
+        app.add_middleware(TraceContext, tracer_provider, http.EVERY_JOBS)
     refused = cast("Refused", app.exception_handlers[HubError])
     app.user_middleware.append(Middleware(Direct, http.EVERY_JOBS, refused))
 
