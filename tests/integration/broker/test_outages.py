@@ -9,6 +9,7 @@ import pytest
 from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import JobRequested, TokenRevoked
 from flickrhub_common.errors import Unavailable
+from flickrhub_common.subscription import Subscription
 from flickrhub_common.topology import GATEWAY_JOB_EVENTS
 from tests.integration.broker.parts import JOBS, Inbox, MakeMessaging, ready, sends, unready
 from tests.support.rabbit_admin import RabbitAdmin
@@ -173,14 +174,37 @@ async def test_a_queue_deleted_under_its_consumer_comes_back_with_its_consumer(
     await inbox.has_finished(2)
 
 
-async def test_while_a_consumer_is_missing_the_service_isnt_ready(
+async def test_a_consumer_whose_channel_the_broker_closed_goes_on_by_another(
     make: MakeMessaging, rabbit_admin: RabbitAdmin
 ) -> None:
+    inbox = Inbox()
+    reader = await make.consuming(inbox)
+    await rabbit_admin.publish(a_job("one").to_bytes(), key=JOBS)
+    await inbox.has_finished(1)
+    (subscription,) = reader._link._subscriptions
+    channel = await subscription._underlay()
+    await channel.basic_ack(4711)  # of a message that never came: PRECONDITION_FAILED
+    await eventually(lambda: channel.is_closed, what="the end of the channel")
+    await rabbit_admin.publish(a_job("two").to_bytes(), key=JOBS)
+    await inbox.has_finished(2)
+    assert await ready(reader)
+
+
+async def test_while_a_consumer_is_missing_the_service_isnt_ready(
+    make: MakeMessaging, rabbit_admin: RabbitAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_again, may_begin = Subscription._begin_again, asyncio.Event()
+
+    async def held(subscription: Subscription) -> None:
+        await may_begin.wait()
+        await begin_again(subscription)
+
+    monkeypatch.setattr(Subscription, "_begin_again", held)
     reader = await make.consuming(Inbox())
     assert await ready(reader)
     await rabbit_admin.delete_queue(JOBS)
-    seen = await eventually(lambda: unready(reader), within=2, every=0.005, what="not ready")
-    assert seen
+    await eventually(lambda: unready(reader), within=2, every=0.005, what="not ready")
+    may_begin.set()
     await eventually(lambda: ready(reader), what="readiness")
 
 

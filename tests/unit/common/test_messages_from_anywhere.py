@@ -7,13 +7,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aio_pika import IncomingMessage
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import encode
 
 from flickrhub_common import contracts
-from flickrhub_common.consuming import decode, trace_of
+from flickrhub_common.consuming import Delivery, decode, trace_of
 from flickrhub_common.contracts import Message
 from flickrhub_common.errors import InvalidRequest, Unavailable
 from flickrhub_common.settling import Bury, Done, Postpone, Undecodable, decide, own_headers
@@ -55,11 +54,11 @@ headers = st.builds(
 )
 
 
-def _message(body: bytes, kind: str | None = None, found: Mapping[str, Any] | None = None) -> IncomingMessage:
-    return cast("IncomingMessage", SimpleNamespace(body=body, type=kind, headers=dict(found or {})))
+def _message(body: bytes, kind: str | None = None, found: Mapping[str, Any] | None = None) -> Delivery:
+    return cast("Delivery", SimpleNamespace(body=body, type=kind, headers=dict(found or {})))
 
 
-def _read_or_undecodable(raw: IncomingMessage, by_name: Mapping[str, type[Message]]) -> Message | None:
+def _read_or_undecodable(raw: Delivery, by_name: Mapping[str, type[Message]]) -> Message | None:
     refused = None
     try:
         found = decode(raw, by_name)

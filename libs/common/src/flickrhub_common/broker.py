@@ -1,34 +1,35 @@
-"""Messages out and in. ``broker``, ``link`` and ``consuming`` are the only modules that name the drivers.
+"""Messages out and in. ``broker``, ``link``, ``subscription`` and ``consuming``: only these name the drivers.
 
-FastStream's unsafe defaults are overridden here, once, each with a test in ``tests/integration/broker``:
+The drivers' unsafe defaults are overridden here, once, each with a test in ``tests/integration/broker``:
 
 * messages are transient → every publish is persistent;
 * an unroutable publish is silent → ``mandatory`` with returns that raise;
 * prefetch is unlimited → every consumer has its own channel and count;
-* an error rejects, without a dead-letter exchange drops → acknowledgement is ours (``consuming.Edge``), and last;
+* an error leaves a message unsettled → acknowledgement is ours (``consuming.handled``), and last;
 * an immediate requeue spins → whatever has to wait goes through the delay ladder.
 """
 
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from aio_pika import IncomingMessage
-from faststream.rabbit import QueueType, RabbitMessage, RabbitQueue
-from faststream.rabbit.opentelemetry import RabbitTelemetryMiddleware
-from faststream.rabbit.schemas.queue import QuorumQueueArgs
+from aiormq import spec
+from aiormq.abc import DeliveredMessage
 from opentelemetry.trace import TracerProvider
 
-from flickrhub_common.consuming import Edge, InFlight, check_deliveries, decode, is_ours, trace_of
+from flickrhub_common.consuming import Delivery, InFlight, check_deliveries, decode, handled, trace_of
 from flickrhub_common.contracts import JobRequested, Message
 from flickrhub_common.errors import HubError, Unavailable
-from flickrhub_common.link import Handler, Link
+from flickrhub_common.link import Link
 from flickrhub_common.logs import logger
+from flickrhub_common.message_spans import MessageSpans
 from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.settling import BroughtBackTooOften, Bury, Futile, Headers, Postpone, Undecodable, decide
+from flickrhub_common.subscription import ConsumedQueue
 from flickrhub_common.telemetry import resumed
 from flickrhub_common.topology import (
     DEAD_LETTER_EXCHANGE,
@@ -42,6 +43,9 @@ from flickrhub_common.topology import (
 
 log = logger(__name__)
 
+Handler = Callable[[Any], Awaitable[None]]
+
+PERSISTENT = 2
 SETTLE_AGAIN_SECONDS = 1.0
 
 
@@ -57,12 +61,12 @@ class Messaging:
         drain_seconds: float = 20.0,
     ) -> None:
         self._service = service
+        self._app_id = f"flickrhub-{service}"
         self._drain_seconds = drain_seconds
-        self._on_given_up: dict[str, Callable[[IncomingMessage], Awaitable[None]]] = {}
+        self._on_given_up: dict[str, Callable[[Delivery], Awaitable[None]]] = {}
         self._in_flight = InFlight()
-        edge = partial(Edge, settle=self._settle, in_flight=self._in_flight)
-        telemetry = RabbitTelemetryMiddleware(tracer_provider=tracer_provider)
-        self._link = Link(settings, service=service, middlewares=(edge, telemetry))
+        self._spans = MessageSpans(tracer_provider)
+        self._link = Link(settings, service=service)
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -83,14 +87,10 @@ class Messaging:
         A handler under way goes on when the connection is lost, beside the copy of its message that comes then.
         """
 
-        async def to_the_end(message: Any) -> None:
-            await self._in_flight.finish(handler(message))
-
         work = WORK_QUEUES[queue]
-        arguments = cast(QuorumQueueArgs, work.arguments())
-        declared = RabbitQueue(queue, queue_type=QueueType.QUORUM, durable=True, arguments=arguments)
+        declared = ConsumedQueue(name=queue, arguments=work.arguments(), bindings=work.bindings())
         by_name = {model.name: model for model in models}
-        self._link.consume(declared, to_the_end, read=partial(_read, by_name), concurrency=concurrency)
+        self._consume(declared, by_name, handler, concurrency=concurrency)
         if on_given_up is not None:
             self._on_given_up[queue] = partial(_hand_over, by_name, on_given_up)
 
@@ -99,36 +99,81 @@ class Messaging:
     ) -> None:
         """Have every running copy of this service receive the events of ``key`` while it runs."""
         name = f"{self._service}.{key.replace('*', 'all')}.{uuid.uuid4().hex}"
-        queue = RabbitQueue(name, durable=False, exclusive=True, auto_delete=True, routing_key=key)
-        by_name = {model.name: model for model in models}
-        self._link.consume(queue, handler, read=partial(_read, by_name), concurrency=concurrency, events=True)
+        bindings = ((EVENTS_EXCHANGE, key),)
+        queue = ConsumedQueue(name=name, durable=False, exclusive=True, auto_delete=True, bindings=bindings)
+        self._consume(queue, {model.name: model for model in models}, handler, concurrency=concurrency)
+
+    def _consume(
+        self, queue: ConsumedQueue, by_name: Mapping[str, type[Message]], handler: Handler, *, concurrency: int
+    ) -> None:
+        async def handle(message: Delivery) -> None:
+            with self._spans.handling(message):
+                check_deliveries(message)
+                await handler(decode(message, by_name))
+
+        async def take(came: DeliveredMessage) -> None:
+            message = Delivery(came)
+            self._in_flight.begin(handled(message, handle, partial(self._settle, queue.name)))
+
+        self._link.consume(queue, take, concurrency=concurrency)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
     async def send_job(self, job: JobRequested) -> None:
         """Put a job into its target's queue. Raises Unavailable if RabbitMQ doesn't confirm it in time."""
-        await self._link.publish(JOBS_EXCHANGE, job.target.value, job.to_bytes(), _properties(job))
+        await self._send(JOBS_EXCHANGE, job.target.value, job)
 
     async def send_event(self, event: Message) -> None:
         """Tell everybody who reads events of this name. Raises Unavailable.
 
         It isn't an error if nobody runs who reads an event that is for running instances only.
         """
-        kept = event.name in KEPT_EVENTS
-        await self._link.publish(EVENTS_EXCHANGE, event.name, event.to_bytes(), _properties(event), mandatory=kept)
+        await self._send(EVENTS_EXCHANGE, event.name, event, mandatory=event.name in KEPT_EVENTS)
 
     async def send_later(self, message: Message, *, queue: str, seconds: float) -> None:
         """Put a message into a queue after a delay: never early, up to 72 hours. Raises Unavailable."""
-        key = delay_key(seconds, queue)
-        await self._link.publish(DELAY_EXCHANGE, key, message.to_bytes(), _properties(message))
+        await self._send(DELAY_EXCHANGE, delay_key(seconds, queue), message)
 
     async def send_dead(self, message: Message, *, queue: str, headers: Headers) -> None:
         """Put a message into a dead-letter queue, with headers that say why. Raises Unavailable."""
-        await self._link.publish(DEAD_LETTER_EXCHANGE, queue, message.to_bytes(), _properties(message), headers)
+        await self._send(DEAD_LETTER_EXCHANGE, queue, message, headers)
+
+    async def _send(
+        self, exchange: str, key: str, message: Message, headers: Headers | None = None, *, mandatory: bool = True
+    ) -> None:
+        about = getattr(message, "job_id", None) or uuid.uuid4().hex
+        kept = message.name, about
+        await self._publish(exchange, key, message.to_bytes(), kept, headers or {}, mandatory=mandatory)
+
+    async def _publish(
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        kept: tuple[str | None, str | None],
+        headers: Headers,
+        *,
+        mandatory: bool = True,
+    ) -> None:
+        """Send what is of a type and a correlation id, and survives the server."""
+        kind, correlation_id = kept
+        with self._spans.sending(exchange, key, correlation_id=correlation_id or "") as trace:
+            properties = spec.Basic.Properties(
+                content_type="application/json",
+                headers={**headers, **trace},
+                delivery_mode=PERSISTENT,
+                priority=0,
+                correlation_id=correlation_id,
+                message_id=uuid.uuid4().hex,
+                timestamp=datetime.now(UTC),
+                message_type=kind,
+                app_id=self._app_id,
+            )
+            await self._link.publish(exchange, key, body, properties, mandatory=mandatory)
 
     # -- settling ------------------------------------------------------------------------------------------------
 
-    async def _settle(self, queue: str, message: IncomingMessage, error: Exception | None) -> None:
+    async def _settle(self, queue: str, message: Delivery, error: Exception | None) -> None:
         """Acknowledge a message, last of all, after whatever has to happen instead of success is confirmed.
 
         What can't be confirmed now (a full disk, a dead-letter queue that is gone) is tried again while the message is
@@ -150,17 +195,17 @@ class Messaging:
                 error, instead = error or failure, self._bury_plainly
             else:
                 return
-            if not is_ours(message):
+            if not message.is_ours:
                 return
             await asyncio.sleep(SETTLE_AGAIN_SECONDS)
 
-    async def _instead(self, queue: str, message: IncomingMessage, error: Exception) -> None:
+    async def _instead(self, queue: str, message: Delivery, error: Exception) -> None:
         work = WORK_QUEUES.get(queue)
         if work is None:  # an instance's own queue: what it tells is also learnt by time
             if not isinstance(error, Undecodable):  # an event of the same key that this service doesn't read
                 log.warning("event_dropped", queue=queue, error=type(error).__name__, exc_info=_unexpected(error))
             return
-        kept = {"message_type": message.type, "correlation_id": message.correlation_id}
+        kept = message.type, message.correlation_id
         decision = decide(error, message.headers)
         if isinstance(decision, Bury):
             log.error("message_dead", queue=queue, reason=decision.reason, exc_info=_unexpected(error))
@@ -168,21 +213,21 @@ class Messaging:
                 await self._on_given_up[queue](message)
                 return
             headers = {**decision.headers, "reason": decision.reason, "queue": queue}
-            await self._link.publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
+            await self._publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
         elif isinstance(decision, Postpone):
             wait = decision.seconds
             log.warning("message_waits", queue=queue, seconds=wait, error=str(error), exc_info=_unexpected(error))
             key = delay_key(wait, queue)
-            await self._link.publish(DELAY_EXCHANGE, key, message.body, kept, decision.headers)
+            await self._publish(DELAY_EXCHANGE, key, message.body, kept, decision.headers)
 
-    async def _bury_plainly(self, queue: str, message: IncomingMessage, error: Exception) -> None:
+    async def _bury_plainly(self, queue: str, message: Delivery, error: Exception) -> None:
         """Bury a message at whose settling we crashed, without anything that may have been the cause."""
         work = WORK_QUEUES.get(queue)
         if work is None:
             return
-        kept = {"message_type": message.type, "correlation_id": message.correlation_id}
+        kept = message.type, message.correlation_id
         headers = {"reason": f"its handler crashed, and so did settling it: {type(error).__name__}", "queue": queue}
-        await self._link.publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
+        await self._publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -203,19 +248,10 @@ class Messaging:
         await self._link.ping()
 
 
-def _read(by_name: Mapping[str, type[Message]], message: RabbitMessage) -> Message:
-    check_deliveries(message.raw_message)
-    return decode(message.raw_message, by_name)
-
-
-async def _hand_over(by_name: Mapping[str, type[Message]], handler: Handler, message: IncomingMessage) -> None:
+async def _hand_over(by_name: Mapping[str, type[Message]], handler: Handler, message: Delivery) -> None:
     await handler(decode(message, by_name))
 
 
 def _unexpected(error: Exception) -> Exception | None:
     """The error if its traceback is worth logging: a crash, not an outage or a message nobody can read."""
     return None if isinstance(error, HubError | Undecodable | Futile | BroughtBackTooOften) else error
-
-
-def _properties(message: Message) -> dict[str, Any]:
-    return {"message_type": message.name, "correlation_id": getattr(message, "job_id", None) or uuid.uuid4().hex}

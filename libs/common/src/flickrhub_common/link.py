@@ -1,129 +1,67 @@
 """The connection to RabbitMQ: made in the background, furnished, lost, found again, closed.
 
-``link``, ``broker`` and ``consuming`` are the only modules that name the drivers (FastStream over aio-pika).
+``link``, ``subscription``, ``broker`` and ``consuming`` are the only modules that name the drivers: aio-pika, which
+finds the connection again, and aiormq below it, by which messages go directly (docs/adr/0024-thin-consumer.md).
 """
 
 import asyncio
 import contextlib
-import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import aiormq
-from aio_pika import RobustConnection, RobustQueue
+from aio_pika import connect_robust
+from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 from aio_pika.exceptions import DeliveryError
 from aiormq.exceptions import PublishError
-from faststream import AckPolicy
-from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
 from yarl import URL
 
-from flickrhub_common.contracts import Message
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
 from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
-from flickrhub_common.settling import Headers
-from flickrhub_common.topology import (
-    DEAD_LETTER_EXCHANGE,
-    DELAY_EXCHANGE,
-    DELAY_EXIT_EXCHANGE,
-    EVENTS_EXCHANGE,
-    JOBS_EXCHANGE,
-    WORK_QUEUES,
-    declare,
-)
+from flickrhub_common.subscription import ConsumedQueue, Subscription, Take
+from flickrhub_common.topology import EXCHANGES, declare
 
 log = logger(__name__)
 
 CONFIRM_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
+RECONNECT_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
-
-Handler = Callable[[Any], Awaitable[None]]
-
-_EXCHANGES = {
-    JOBS_EXCHANGE: ExchangeType.DIRECT,
-    EVENTS_EXCHANGE: ExchangeType.TOPIC,
-    DELAY_EXCHANGE: ExchangeType.TOPIC,
-    DELAY_EXIT_EXCHANGE: ExchangeType.TOPIC,
-    DEAD_LETTER_EXCHANGE: ExchangeType.DIRECT,
-}
 
 
 class Link:
-    """One connection of a service: for everything it sends, and a channel for each queue it reads."""
+    """One connection of a service: a channel for everything it sends, and one for each queue it reads."""
 
-    def __init__(self, settings: RabbitSettings, *, service: str, middlewares: Sequence[Any]) -> None:
-        self._queues: list[RabbitQueue] = []
-        self._consumed: list[RobustQueue] = []
-        self._connection: RobustConnection | None = None
+    def __init__(self, settings: RabbitSettings, *, service: str) -> None:
+        self._url = _named(settings, service)
+        self._subscriptions: list[Subscription] = []
+        self._connection: AbstractRobustConnection | None = None
+        self._sending: AbstractRobustChannel | None = None
         self._starter: asyncio.Task[None] | None = None
         self._can_send = asyncio.Event()
         self._started = asyncio.Event()
-        self._exchanges = {
-            name: RabbitExchange(name, type=kind, durable=True, declare=True) for name, kind in _EXCHANGES.items()
-        }
-        self._broker = RabbitBroker(
-            _named(settings, service),
-            timeout=CONNECT_SECONDS,
-            reconnect_interval=1.0,
-            graceful_timeout=None,  # waiting for handlers is ours: `Messaging.stop`
-            app_id=f"flickrhub-{service}",
-            default_channel=Channel(on_return_raises=True),
-            ack_policy=AckPolicy.MANUAL,
-            middlewares=middlewares,
-            on_close=(self._on_lost,),
-            on_reconnected=(self._on_reconnected,),
-            apply_types=False,
-            logger=None,
-        )
 
-    def consume(
-        self,
-        queue: RabbitQueue,
-        handler: Handler,
-        *,
-        read: Callable[[RabbitMessage], Message],
-        concurrency: int,
-        events: bool = False,
-    ) -> None:
-        """Have the queue consumed from the start on; ``events`` binds it to the events' exchange by its key."""
-
-        async def decoder(message: RabbitMessage) -> Message:
-            return read(message)
-
-        self._queues.append(queue)
-        exchange = self._exchanges[EVENTS_EXCHANGE] if events else None
-        channel = Channel(prefetch_count=concurrency)
-        self._broker.subscriber(queue, exchange, channel=channel, decoder=decoder, no_reply=True)(handler)
+    def consume(self, queue: ConsumedQueue, take: Take, *, concurrency: int) -> None:
+        """Have the queue consumed from the start on, at most so many messages at once."""
+        self._subscriptions.append(Subscription(queue, take, prefetch=concurrency))
 
     async def publish(
-        self,
-        exchange: str,
-        key: str,
-        body: bytes,
-        properties: Mapping[str, Any],
-        headers: Headers | None = None,
-        *,
-        mandatory: bool = True,
+        self, exchange: str, key: str, body: bytes, properties: aiormq.spec.Basic.Properties, *, mandatory: bool = True
     ) -> None:
         """Send, and return when RabbitMQ has confirmed. Raises Unavailable."""
-        if not self._can_send.is_set():
+        if self._sending is None or not self._can_send.is_set():
             raise Unavailable("rabbitmq")
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS):  # the driver's own limit leaves out waiting for a connection
-                await self._broker.publish(
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                channel = cast(aiormq.Channel, await self._sending.get_underlay_channel())
+                await channel.basic_publish(
                     body,
-                    exchange=self._exchanges[exchange],
+                    exchange=exchange,
                     routing_key=key,
-                    persist=True,
+                    properties=properties,
                     mandatory=mandatory,
-                    message_id=uuid.uuid4().hex,
-                    timestamp=datetime.now(UTC),
-                    content_type="application/json",
-                    headers=dict(headers or {}),
-                    **properties,
+                    wait=False,  # for the socket, one after the other; what counts is the confirm, which is waited for
                 )
         except (PublishError, DeliveryError) as error:  # returned or refused: topology or disk, never the message
             log.error("publish_refused", exchange=exchange, error=type(error).__name__)  # noqa: TRY400
@@ -152,17 +90,19 @@ class Link:
                 return
 
     async def _start_once(self) -> None:
-        self._connection = await self._broker.connect()
-        async with self._connection.channel() as channel:
+        connection = await connect_robust(self._url, timeout=CONNECT_SECONDS, reconnect_interval=RECONNECT_SECONDS)
+        self._connection = connection
+        connection.close_callbacks.add(self._on_lost)
+        connection.reconnect_callbacks.add(self._on_reconnected)
+        async with connection.channel() as channel:
             await declare(channel)
-        for exchange in self._exchanges.values():  # else a publish declares it passively, which fails on a new server
-            await self._broker.declare_exchange(exchange)
+        self._sending = connection.channel(on_return_raises=True)
+        await self._sending.initialize()
+        for name, kind in EXCHANGES.items():  # so that the driver restores them before the queues bound to them
+            await self._sending.declare_exchange(name, kind, durable=True)
         self._can_send.set()  # before the consumers: a handler's first act may be to send
-        await self._broker.start()
-        self._consumed = [await self._broker.declare_queue(queue) for queue in self._queues]
-        for queue in self._consumed:
-            for exchange_name, key in WORK_QUEUES[queue.name].bindings() if queue.name in WORK_QUEUES else ():
-                await queue.bind(exchange_name, key)  # again, so that the driver restores it with the queue
+        for subscription in self._subscriptions:
+            await subscription.open(connection)
         self._started.set()
         log.info("rabbitmq_connected")
 
@@ -190,9 +130,8 @@ class Link:
             return
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                for queue in self._consumed:
-                    for tag in tuple(await _consumer_tags(queue)):
-                        await queue.cancel(tag)
+                for subscription in self._subscriptions:
+                    await subscription.stop()
         except BROKER_ERRORS as error:
             log.warning("rabbitmq_cancel_failed", error=type(error).__name__)
 
@@ -203,13 +142,12 @@ class Link:
         await self._close()
 
     async def _close(self) -> None:
-        self._consumed = []
-        connection, self._connection = self._connection, None
-        for close in (connection.close if connection else None, self._broker.stop):
+        connection, self._connection, self._sending = self._connection, None, None
+        closings = [subscription.close for subscription in self._subscriptions]
+        for close in (*closings, *([connection.close] if connection else [])):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    if close is not None:
-                        await close()
+                    await close()
             except (*BROKER_ERRORS, ExceptionGroup) as error:
                 log.warning("rabbitmq_close_failed", error=type(error).__name__)
 
@@ -238,14 +176,9 @@ class Link:
     async def _is_consuming(self) -> bool:
         try:
             async with asyncio.timeout(1):
-                return all([await _consumer_tags(queue) for queue in self._consumed])
+                return all([await subscription.consuming() for subscription in self._subscriptions])
         except BROKER_ERRORS:
             return False
-
-
-async def _consumer_tags(queue: RobustQueue) -> Collection[str]:
-    """The tags of a queue's consumers; each queue has a channel of its own, which knows them."""
-    return cast(aiormq.Channel, await queue.channel.get_underlay_channel()).consumers.keys()
 
 
 def _named(settings: RabbitSettings, service: str) -> str:

@@ -25,6 +25,15 @@ DELAY_EXCHANGE = "flickr.delay"
 DELAY_EXIT_EXCHANGE = f"{DELAY_EXCHANGE}.out"
 DEAD_LETTER_EXCHANGE = "flickr.dlx"
 
+EXCHANGES = {
+    JOBS_EXCHANGE: ExchangeType.DIRECT,
+    EVENTS_EXCHANGE: ExchangeType.TOPIC,
+    DELAY_EXCHANGE: ExchangeType.TOPIC,
+    DELAY_EXIT_EXCHANGE: ExchangeType.TOPIC,
+    DEAD_LETTER_EXCHANGE: ExchangeType.DIRECT,
+}
+"""Besides those of the delay ladder's levels; all are durable."""
+
 GATEWAY_JOB_EVENTS = "gateway_job_events"
 NOTIFIER_JOB_EVENTS = "notifier_job_events"
 NOTIFIER_CALLBACKS_DUE = "notifier_callbacks_due"
@@ -122,13 +131,11 @@ def delay_key(seconds: float, queue: str) -> str:
 
 async def declare(channel: AbstractChannel) -> None:
     """Declare everything; safe to repeat and to run from several services at once."""
-    dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
+    exchanges = {name: await channel.declare_exchange(name, kind, durable=True) for name, kind in EXCHANGES.items()}
     for name in DEAD_LETTER_QUEUES:
         arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": DEAD_LETTER_LOOKS}
         queue = await channel.declare_queue(name, durable=True, arguments=arguments)
-        await queue.bind(dead_letters, name)
-    await channel.declare_exchange(JOBS_EXCHANGE, ExchangeType.DIRECT, durable=True)
-    await channel.declare_exchange(EVENTS_EXCHANGE, ExchangeType.TOPIC, durable=True)
+        await queue.bind(exchanges[DEAD_LETTER_EXCHANGE], name)
     await _declare_ladder(channel)
     for work in WORK_QUEUES.values():
         queue = await channel.declare_queue(work.name, durable=True, arguments=work.arguments())
