@@ -1,4 +1,4 @@
-"""Each default of FastStream that loses messages or spins is overridden."""
+"""Each default of the drivers that loses messages or spins is overridden."""
 
 from functools import partial
 

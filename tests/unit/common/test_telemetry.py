@@ -5,7 +5,8 @@ import time
 import uuid
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -14,8 +15,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from flickrhub_common.settings import Settings
 from flickrhub_common.telemetry import (
     SpanProcessor,
+    context_of,
     continuing,
     make_tracer_provider,
+    records,
     resumed,
     trace_headers,
     trace_uuid,
@@ -113,3 +116,46 @@ def test_what_clients_write_into_a_request_line_is_in_no_span() -> None:
     assert dict(served.attributes or {}) == {**dict.fromkeys(written, "…"), **kept}
     assert dict(bare.attributes or {}) == kept
     provider.shutdown()
+
+
+PLAIN = [
+    {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"},
+    {"traceparent": f"00-{TRACE}-b7ad6b7169203331-00"},
+    {"traceparent": f"00-{TRACE}-b7ad6b7169203331-ff"},
+    {"traceparent": f"cc-{TRACE}-b7ad6b7169203331-01-more"},
+    {"traceparent": f"ff-{TRACE}-b7ad6b7169203331-01"},
+    {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01-more"},
+    {"traceparent": f" 00-{TRACE}-b7ad6b7169203331-01 "},
+    {"traceparent": f"00-{TRACE.upper()}-b7ad6b7169203331-01"},
+    {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"},
+    {"traceparent": f"00-{TRACE}-{'0' * 16}-01"},
+    {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "tracestate": "a=b"},
+    {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "baggage": "a=b"},
+    {"tracestate": "a=b"},
+    {},
+]
+
+
+@pytest.mark.parametrize("headers", PLAIN, ids=range(len(PLAIN)))
+def test_a_context_is_read_and_written_as_the_propagators_do(headers: dict[str, str]) -> None:
+    ours, theirs = context_of(headers), propagate.extract(headers, Context())
+    assert trace.get_current_span(ours).get_span_context() == trace.get_current_span(theirs).get_span_context()
+    assert baggage.get_all(ours) == baggage.get_all(theirs)
+    expected: dict[str, str] = {}
+    propagate.inject(expected, theirs)
+    with resumed(headers):
+        assert trace_headers() == expected
+
+
+def test_a_context_that_isnt_sampled_says_so_and_is_the_same_else() -> None:
+    span = trace.get_current_span(context_of(HEADERS, sampled=False)).get_span_context()
+    assert (f"{span.trace_id:032x}", span.trace_flags) == (TRACE, 0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "recorded"),
+    [(TracerProvider(), True), (TracerProvider(sampler=ALWAYS_OFF), False), (None, True)],
+    ids=["on", "off", "somebody else's"],
+)
+def test_whether_spans_are_recorded_is_known(*, provider: TracerProvider | None, recorded: bool) -> None:
+    assert records(provider) is recorded

@@ -121,7 +121,6 @@ def _quieten() -> None:
         "urllib3",
         "uvicorn.access",
         "pymongo",
-        "faststream",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("aio_pika", "aiormq"):  # a lost connection with its traceback: `link` says it in a line

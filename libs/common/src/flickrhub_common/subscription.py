@@ -21,7 +21,11 @@ from flickrhub_common.topology import EXCHANGES
 log = logger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Between two looks whether it is consumed; a channel or consumer that ended is seen to at once."""
+"""Between two looks whether it is consumed; a channel that was opened again is consumed at once.
+
+A consumer that RabbitMQ ended alone is begun again after as long, no sooner: the queue may be deleted together with all
+of its vhost, and one that is declared again meanwhile was seen to stay locked in the vhost of that name made next.
+"""
 REPLY_SECONDS = 5.0
 
 Take = Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
@@ -49,7 +53,7 @@ class Subscription:
         self._channel: AbstractRobustChannel | None = None
         self._declared: AbstractRobustQueue | None = None
         self._consumed: tuple[aiormq.Channel, str] | None = None
-        self._ended = asyncio.Event()
+        self._reopened = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     async def open(self, connection: AbstractRobustConnection) -> None:
@@ -69,7 +73,7 @@ class Subscription:
             await self._channel.declare_exchange(exchange, EXCHANGES[exchange], durable=True)
             await self._declared.bind(exchange, key)
         await self._consume()
-        self._channel.reopen_callbacks.add(self._see_to_it)
+        self._channel.reopen_callbacks.add(self._on_reopened)
         self._keeper = asyncio.create_task(self._keep(), name=f"keep-{wanted.name}")
 
     async def consuming(self) -> bool:
@@ -94,7 +98,6 @@ class Subscription:
 
     async def _consume(self) -> None:
         channel = await self._underlay()
-        channel.on_consumer_cancel_callbacks.add(self._see_to_it)
         begun = await channel.basic_consume(self._queue.name, self._take, timeout=REPLY_SECONDS)
         self._consumed = channel, begun.consumer_tag or ""
 
@@ -103,28 +106,37 @@ class Subscription:
             raise aiormq.exceptions.ChannelInvalidStateError("not open")
         return cast(aiormq.Channel, await self._channel.get_underlay_channel())
 
-    def _see_to_it(self, *_: Any) -> None:
-        self._ended.set()
+    def _on_reopened(self, *_: Any) -> None:
+        self._reopened.set()
 
     async def _keep(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._ended.wait()
-            self._ended.clear()
+            reopened = await self._reopened_soon()
             try:
-                if not await self.consuming():
-                    await self._begin_again()
+                if await self.consuming():
+                    continue
+                if not reopened:
+                    await self._reopened_soon()
+                await self._begin_again()
             except BROKER_ERRORS as error:
                 log.warning("queue_not_consumed", queue=self._queue.name, error=type(error).__name__)
                 await asyncio.sleep(LOOK_SECONDS)
 
+    async def _reopened_soon(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._reopened.wait()
+        reopened = self._reopened.is_set()
+        self._reopened.clear()
+        return reopened
+
     async def _begin_again(self) -> None:
-        if self._channel is not None and self._declared is not None:
-            await self._channel.restore()
-            await self._declared.restore()
-            await self._consume()
-            log.info("queue_consumed_again", queue=self._queue.name)
+        if self._channel is None or self._declared is None or await self.consuming():
+            return
+        await self._channel.restore()
+        await self._declared.restore()
+        await self._consume()
+        log.info("queue_consumed_again", queue=self._queue.name)
 
     async def _stop_keeping(self) -> None:
         keeper, self._keeper = self._keeper, None
