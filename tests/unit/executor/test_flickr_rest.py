@@ -279,11 +279,13 @@ async def test_a_call_has_a_span_that_tells_the_method_and_nothing_that_the_clie
     spans, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     server = RawServer(OK, (b"", hang_up))
+    call = FlickrCall("flickr.test.echo", "GET", (("text", "private"),))
     async with flickr(server, provider=provider) as rest:
-        await rest.call(FlickrCall("flickr.test.echo", "GET", (("text", "private"),)), LENT)
-        with pytest.raises(TransientFailure):
-            await rest.call(FlickrCall("flickr.test.echo", "GET", (("text", "private"),)), LENT)
-    good, bad = spans.get_finished_spans()
+        with provider.get_tracer("test").start_as_current_span("the message"):
+            await rest.call(call, LENT)
+            with pytest.raises(TransientFailure):
+                await rest.call(call, LENT)
+    good, bad, _ = spans.get_finished_spans()
     assert good.attributes is not None
     assert good.attributes["flickr.method"] == "flickr.test.echo"
     assert good.attributes["http.response.status_code"] == 200

@@ -89,7 +89,8 @@ class PipelinedRedis:
 
     As with the client, a command whose answer was lost with the connection is sent once more, and so are those that
     went with it: each script has to bear being run twice for one call, with the same answer if it can. There is no
-    transaction: other commands may come between, and one's error doesn't stop the rest.
+    transaction: other commands may come between, and one's error doesn't stop the rest. Behind a pipeline that Redis
+    leaves unanswered, a command waits for that to fail before it has its own 2 s.
     """
 
     def __init__(self, client: Redis) -> None:

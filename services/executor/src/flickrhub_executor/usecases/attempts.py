@@ -68,7 +68,8 @@ class Attempts:
             waiting = job.model_copy(update={"reservation": turn.reservation})
             await self.send_later(waiting, seconds=turn.seconds)
             return False
-        await self._pause(turn.seconds)
+        if turn.seconds:
+            await self._pause(turn.seconds)
         return True
 
     async def take(self, job: JobRequested) -> Taken | None:
