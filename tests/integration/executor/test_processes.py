@@ -31,7 +31,7 @@ async def test_after_a_kill_in_the_middle_of_work_every_job_ends_once(hub: Hub) 
         a_call(WRITE, f"user-{n % 7}", params={"photo_id": photo.id, "title": "t", "n": str(n)}) for n in range(50)
     ]
     hub.fault(match={}, times=-1, latency_ms=50)
-    first = await hub.process(FLICKR_TIMEOUT_SECONDS="1")
+    first = await hub.process(FLICKR_TIMEOUT_SECONDS="1", WORKER_CONCURRENCY="16")
     await hub.send(*[job for pair in zip(reads[:50], writes, strict=True) for job in pair], *reads[50:])
     await eventually(lambda: len(hub.calls()) >= 60, what="work in flight")
     first.kill()
@@ -49,7 +49,7 @@ async def test_a_write_that_makes_a_new_thing_is_never_called_twice_even_by_a_ki
     photo = next(p for p in hub.simulator.world.photos.values() if p.owner == hub.auth._account)
     jobs = [a_call(CREATE, params={"primary_photo_id": photo.id, "title": "t", "n": str(n)}) for n in range(30)]
     hub.fault(match={}, times=-1, latency_ms=100)
-    first = await hub.process(FLICKR_TIMEOUT_SECONDS="1")
+    first = await hub.process(FLICKR_TIMEOUT_SECONDS="1", WORKER_CONCURRENCY="16")
     await hub.send(*jobs)
     await eventually(lambda: len(hub.calls()) >= 12, what="work in flight")
     first.kill()
