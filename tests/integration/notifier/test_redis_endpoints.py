@@ -110,6 +110,18 @@ async def test_a_slot_is_handed_to_nobody_while_others_have_all_of_them(redis: R
     assert await fewer.leave(slot, Report("d", Sign.WELL), follower="c") == Room(free=0)
 
 
+async def test_a_slot_that_a_process_without_any_wants_is_handed_to_nobody_once(redis: Redis) -> None:
+    ends = endpoints(redis, concurrency=2)
+    slots = [await entered(ends, owner) for owner in "ab"]
+    assert isinstance(await ends.enter(HERE, owner="has some", has_none=False), Room)
+    assert (await ends.leave(slots[0], Report("d", Sign.WELL), follower="c")).handed
+    assert isinstance(await ends.enter(HERE, owner="x", has_none=True), Room)
+    left = await ends.leave(slots[1], Report("d", Sign.WELL), follower="d")
+    assert (left.handed, left.wanted, left.free) == (False, True, 1)
+    await entered(ends, "x")
+    assert (await ends.leave(Slot(HERE, "c"), Report("d", Sign.WELL), follower="d")).handed
+
+
 async def test_nobody_becomes_a_probe_by_being_handed_a_slot(redis: Redis) -> None:
     ends = endpoints(redis, concurrency=8)
     late = await entered(ends, "late")

@@ -188,7 +188,7 @@ class FakeEndpoints:
         """Slots that were not given back."""
         return len(self.entered) - len(self.reports)
 
-    async def enter(self, endpoint: str, *, owner: str) -> Slot | Room:
+    async def enter(self, endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
         """Give a slot, or what is scripted instead."""
         self._there()
         found = self.rooms.pop(0) if self.rooms else None

@@ -142,7 +142,7 @@ async def test_a_first_attempt_is_stored_before_it_asks_for_a_slot_so_that_no_sl
     stored: list[bool] = []
     enter = notifier.endpoints.enter
 
-    async def watched(endpoint: str, *, owner: str) -> Slot | Room:
+    async def watched(endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
         stored.append(JOB in notifier.deliveries.stored)
         return await enter(endpoint, owner=owner)
 
@@ -167,7 +167,7 @@ async def test_where_nobody_is_let_in_as_far_as_is_known_those_who_come_are_stor
 async def test_an_attempt_isnt_begun_that_its_claim_may_not_outlast(notifier: Notifier) -> None:
     enter = notifier.endpoints.enter
 
-    async def slow(endpoint: str, *, owner: str) -> Slot | Room:
+    async def slow(endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
         notifier.clock.advance(8)
         return await enter(endpoint, owner=owner)
 
@@ -311,6 +311,41 @@ async def test_a_slot_that_was_handed_to_someone_cut_off_right_after_is_given_ba
     assert waiting.cancelled()
     assert notifier.endpoints.under_way == 1
     assert [place.inside for place in notifier.admit._places.values()] == [1]
+
+
+async def test_a_slot_that_another_process_wants_is_left_to_it_and_who_was_next_stays_so(notifier: Notifier) -> None:
+    visit, [first, second] = await at_the_door(notifier, 2)
+    leave, wanted = notifier.endpoints.leave, [True, False]
+
+    async def by_another(slot: Slot, report: Report, *, follower: str | None = None) -> Room:
+        if wanted.pop(0):
+            return replace(await leave(slot, report), wanted=True)
+        return await leave(slot, report, follower=follower)
+
+    notifier.endpoints.leave = by_another  # type: ignore[method-assign]
+    asked, notifier.endpoints.room = len(notifier.endpoints.entered), Room(free=1)
+    async with visit:
+        await visit.end(Answer(200))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (notifier.endpoints.entered[asked:], first.done(), second.done()) == ([], False, False)
+    other = Visit(notifier.admit, replace(visit.slot, owner="the other who is in"), visit.delivery)
+    async with other:
+        await other.end(Answer(200))
+        assert isinstance(await first, Visit)
+        assert not second.done()
+    second.cancel()
+
+
+async def test_who_is_first_at_the_door_while_only_other_processes_are_in_asks_now_and_then(notifier: Notifier) -> None:
+    notifier.endpoints.rooms = [FULL] * 4
+    first, second = [asyncio.create_task(notifier.admit(a_delivery())) for _ in range(2)]
+    visit = await first
+    assert isinstance(visit, Visit)
+    assert (notifier.endpoints.rooms, second.done()) == ([], False)
+    async with visit:
+        pass
+    assert isinstance(await second, Visit)
 
 
 async def test_who_isnt_handed_the_slot_tries_and_is_told_that_the_endpoint_is_shut(notifier: Notifier) -> None:

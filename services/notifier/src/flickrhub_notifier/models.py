@@ -190,7 +190,8 @@ class Room:
     """What an endpoint takes now: ``free`` attempts more; none for ``shut_for`` seconds, if that isn't 0.
 
     ``line`` grows with everyone who lines up for it, and is 0 as long as nobody has. ``opened`` says that it was the
-    attempt just reported that shut it, ``handed`` that the slot just left is the follower's.
+    attempt just reported that shut it, ``handed`` that the slot just left is the follower's,
+    and ``wanted`` that it isn't, as another process has none at all.
     """
 
     free: int = 0
@@ -198,6 +199,7 @@ class Room:
     line: int = 0
     opened: bool = False
     handed: bool = False
+    wanted: bool = False
 
 
 @dataclass(frozen=True)

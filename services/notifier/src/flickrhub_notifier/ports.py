@@ -71,14 +71,17 @@ class Deliveries(Protocol):
 class Endpoints(Protocol):
     """The slots and breakers of endpoints, shared by all notifiers. Every method raises Unavailable."""
 
-    async def enter(self, endpoint: str, *, owner: str) -> Slot | Room:
-        """Take a slot for the owner; or, if there is none, see what room there is."""
+    async def enter(self, endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
+        """Take a slot for the owner; or, if there is none, see what room there is.
+
+        ``has_none``: its process has no slot of this endpoint yet, and would like the next one.
+        """
         ...
 
     async def leave(self, slot: Slot, report: Report, *, follower: str | None = None) -> Room:
         """Give a slot back, with what was learnt; the room there is then.
 
-        If there is room, the follower has a slot at once (``handed``).
+        If there is room, the follower has a slot at once (``handed``), unless another process has none (``wanted``).
         """
         ...
 

@@ -38,7 +38,13 @@ ENTER = (
     + """
 local owner, lease = ARGV[3], tonumber(ARGV[4])
 local found = room(owner)
-if found[1] == 0 then return found end
+if found[1] == 0 then
+  if ARGV[5] == 'has none' and tonumber(found[2]) == 0 then
+    redis.call('HSET', known, 'wanted', exact(now))
+    redis.call('EXPIRE', known, kept)
+  end
+  return found
+end
 redis.call('ZADD', slots, exact(now + lease), owner)
 redis.call('EXPIRE', slots, math.ceil(2 * lease))
 if found[4] == 0 then return {} end
@@ -56,7 +62,7 @@ local asked, failures_to_open = tonumber(ARGV[6]), tonumber(ARGV[7])
 local first, cap, spread = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local follower, lease = ARGV[11], tonumber(ARGV[12])
 redis.call('ZREM', slots, owner)
-local state = redis.call('HMGET', known, 'opened', 'failures', 'last', 'slow_until', 'probe')
+local state = redis.call('HMGET', known, 'opened', 'failures', 'last', 'slow_until', 'probe', 'wanted')
 local opened, failures = number(state[1]), number(state[2])
 local probing = state[5] == owner
 if probing then redis.call('HDEL', known, 'probe', 'probe_until') end
@@ -81,8 +87,11 @@ elseif sign == 'strained' then
   redis.call('EXPIRE', known, kept)
 end
 local found = room(follower ~= '' and follower)
-found[5] = 0
-if follower ~= '' and found[1] > 0 and found[4] == 0 then
+found[5], found[6] = 0, 0
+if follower ~= '' and number(state[6]) > now - 1 then
+  redis.call('HDEL', known, 'wanted')
+  found[6] = 1
+elseif follower ~= '' and found[1] > 0 and found[4] == 0 then
   redis.call('ZADD', slots, exact(now + lease), follower)
   redis.call('EXPIRE', slots, math.ceil(2 * lease))
   found[1], found[5] = found[1] - 1, 1

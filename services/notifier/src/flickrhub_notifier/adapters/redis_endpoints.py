@@ -8,6 +8,7 @@ An endpoint has two keys: ``endpoint:{…}:slots``, the owners of its slots with
   nobody else before its lease ends at ``probe_until``. One delivery's attempts alone never open it: they have their
   own schedule.
 * ``slow_until``: the ``Retry-After`` it asked for.
+* ``wanted``: when a process that has none of its slots last asked for one in vain.
 * ``line``: grows with each delivery that lines up, and goes when the line was found empty.
 
 ``endpoints:lines`` holds when to look at which endpoint's line. All times are of the clock of Redis.
@@ -52,10 +53,11 @@ class RedisEndpoints:
             redis.register_script(script) for script in (ENTER, LEAVE, LOOK, END_LINE, LOOK_AGAIN, TO_LOOK_AT)
         )
 
-    async def enter(self, endpoint: str, *, owner: str) -> Slot | Room:
+    async def enter(self, endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
         """Take a slot. Asked again by the same owner, the answer is the same slot."""
+        wish = "has none" if has_none else ""
         with redis_errors():
-            answer = await self._enter(keys=_keys(endpoint), args=[*self._common, owner, self._lease])
+            answer = await self._enter(keys=_keys(endpoint), args=[*self._common, owner, self._lease, wish])
         return _room(answer) if len(answer) > 1 else Slot(endpoint, owner, probe=bool(answer))
 
     async def leave(self, slot: Slot, report: Report, *, follower: str | None = None) -> Room:
@@ -107,8 +109,8 @@ class RedisEndpoints:
 
 
 def _room(answer: list[int | bytes]) -> Room:
-    free, shut_for, line, opened, *handed = answer
-    return Room(min(int(free), WITHOUT_LIMIT), float(shut_for), int(line), bool(opened), bool(handed and handed[0]))
+    free, shut_for, line, opened, *followed = answer
+    return Room(min(int(free), WITHOUT_LIMIT), float(shut_for), int(line), bool(opened), *map(bool, followed))
 
 
 def _keys(endpoint: str) -> list[str]:

@@ -16,7 +16,7 @@ from flickrhub_notifier.models import Answer, Delivery, Report, Room, Sign, Slot
 from flickrhub_notifier.ports import Endpoints
 from flickrhub_notifier.usecases.judge_endpoint import endpoint_key, judge_endpoint
 from flickrhub_notifier.usecases.keep_lines import ONE, KeepLines
-from flickrhub_notifier.usecases.places import Place, Places, Waiting
+from flickrhub_notifier.usecases.places import YIELD_SECONDS, Place, Places, Waiting
 
 log = logger(__name__)
 
@@ -79,11 +79,15 @@ class AdmitAttempt:
         try:
             yield follower
         finally:
-            if follower is not None and not follower.let_in.done():
+            if follower is not None and follower not in place.door and not follower.let_in.done():
                 follower.let_in.set_result(None)
 
     async def _hand_over(self, place: Place, room: Room, slot: Slot, follower: Waiting) -> Room:
         """Give the follower their slot, if it was had; the room there is beside them."""
+        if room.wanted:
+            place.door.appendleft(follower)
+            place.yields_until = time.monotonic() + YIELD_SECONDS
+            return replace(room, free=0)
         if not room.handed:
             return replace(room, free=max(0, room.free - 1))  # the follower tries
         if follower.let_in.done():  # cut off meanwhile
@@ -94,7 +98,7 @@ class AdmitAttempt:
 
     def _let_in(self, place: Place, room: Room) -> Room:
         """Have one from the door try, if there is room and it is their turn; the room for those in line."""
-        follower = place.next_at_the_door() if room.free else None
+        follower = place.next_at_the_door() if room.free and time.monotonic() >= place.yields_until else None
         if follower is None:
             return room
         follower.let_in.set_result(None)
@@ -118,7 +122,7 @@ class AdmitAttempt:
     async def _asked(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
         if time.monotonic() >= self._alone_until:
             try:
-                return await self.endpoints.enter(endpoint, owner=owner)
+                return await self.endpoints.enter(endpoint, owner=owner, has_none=not place.inside)
             except Unavailable as error:
                 self._go_alone(error)
         if not self.concurrency or place.inside < self.concurrency:
@@ -127,24 +131,30 @@ class AdmitAttempt:
 
     async def _at_the_door(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
         found: Slot | Room = Room()
-        began = time.monotonic()
+        began, was_first = time.monotonic(), False
         while isinstance(found, Room) and not found.shut_for:
             now = time.monotonic()
             if now < place.shut_until or not place.room_at_the_door(self.concurrency, now=now):
                 break
             waiting = Waiting(owner, asyncio.get_running_loop().create_future())
-            place.door.append(waiting)
-            if not await self._let_in_within(place, waiting, began + place.patience - now):
+            (place.door.appendleft if was_first else place.door.append)(waiting)
+            if not await self._let_in_by(place, waiting, began + place.patience):
                 break
-            found = waiting.let_in.result() or await self._enter(place, endpoint, owner)
+            was_first = not waiting.let_in.done()
+            handed = None if was_first else waiting.let_in.result()
+            found = handed or await self._enter(place, endpoint, owner)
         return found
 
-    async def _let_in_within(self, place: Place, waiting: Waiting, seconds: float) -> bool:
+    async def _let_in_by(self, place: Place, waiting: Waiting, end: float) -> bool:
         """Wait for one's turn; False if it hasn't come in time. Whose slot is being handed over gets it."""
         try:
-            await asyncio.wait({waiting.let_in}, timeout=seconds)
-            if not waiting.let_in.done() and waiting not in place.door:
-                await asyncio.wait({waiting.let_in})
+            while not waiting.let_in.done():
+                patience = place.wait_of(waiting, until=end, now=time.monotonic())
+                if patience <= 0:
+                    return False
+                await asyncio.wait({waiting.let_in}, timeout=patience)
+                if place.is_left_to(waiting):
+                    break
         except asyncio.CancelledError:
             if not waiting.let_in.cancel() and (slot := waiting.let_in.result()) is not None:
                 place.inside -= 1
@@ -153,7 +163,7 @@ class AdmitAttempt:
         finally:
             if waiting in place.door:
                 place.door.remove(waiting)
-        return waiting.let_in.done()
+        return True
 
     def _go_alone(self, error: Unavailable) -> None:
         now = time.monotonic()

@@ -15,6 +15,12 @@ UNKNOWN_SECONDS = 0.25
 UNKNOWN_AT_THE_DOOR = 4
 """For how long at the most, and how many for each slot, as long as nobody has left: a quarter of the time that a few
 would hold a process's places, as many as come at once when a fast endpoint's first callbacks do."""
+POLL_SECONDS = 0.05
+"""How often the first at the door asks if nobody is in whose leaving would let them in: other processes are."""
+LOOK_SECONDS = 0.5
+"""How often the others look whether they are the first."""
+YIELD_SECONDS = 0.1
+"""For how long a slot that another process wants is left to it."""
 HEEDED = 0.2
 """How much the last attempt counts in the pace of an endpoint."""
 KEPT = 1024
@@ -44,6 +50,7 @@ class Place:
     moved_at: float = 0.0
     line: bool = False
     shut_until: float = 0.0
+    yields_until: float = 0.0
 
     @property
     def empty(self) -> bool:
@@ -68,6 +75,16 @@ class Place:
             return False
         stay = max(self.pace or 0.0, now - self.moved_at if self.inside else 0.0)
         return (len(self.door) + 1) * stay <= AT_THE_DOOR_SECONDS * concurrency
+
+    def is_left_to(self, waiting: Waiting) -> bool:
+        """Whether nobody is in whose leaving could let the first at the door in: so they have to try themselves."""
+        return not self.inside and bool(self.door) and self.door[0] is waiting
+
+    def wait_of(self, waiting: Waiting, *, until: float, now: float) -> float:
+        """How long someone at the door waits before they look again; 0 when their time is over."""
+        if waiting not in self.door:  # a slot is being handed to them
+            return POLL_SECONDS
+        return min(max(0.0, until - now), POLL_SECONDS if self.is_left_to(waiting) else LOOK_SECONDS)
 
     def enter(self, *, now: float) -> None:
         """One more is in."""
