@@ -1,5 +1,6 @@
 """Each default of the drivers that loses messages or spins is overridden."""
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -39,6 +40,23 @@ async def test_a_message_says_its_name_its_job_and_that_it_is_json(
         "application/json",
     )
     assert JobRequested.model_validate_json(letter.body) == job
+
+
+async def test_what_is_sent_together_goes_out_together(
+    make: MakeMessaging, rabbit_admin: RabbitAdmin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = await make.sending()
+    written: list[bytes] = []
+    write = asyncio.StreamWriter.write
+
+    def noted(writer: asyncio.StreamWriter, data: bytes) -> None:
+        written.append(data)
+        write(writer, data)
+
+    monkeypatch.setattr(asyncio.StreamWriter, "write", noted)
+    await asyncio.gather(*(sender.send_job(a_job()) for _ in range(50)))
+    assert await rabbit_admin.depth(JOBS) == 50
+    assert len([data for data in written if b"job.requested" in data]) < 45  # the driver takes ten at once, then each
 
 
 async def test_a_job_whose_queue_is_gone_is_not_lost_in_silence(make: MakeMessaging, rabbit_admin: RabbitAdmin) -> None:

@@ -16,6 +16,7 @@ from aiormq.exceptions import PublishError
 from yarl import URL
 
 from flickrhub_common.errors import Unavailable
+from flickrhub_common.gathered_writes import GatheringConnection
 from flickrhub_common.logs import logger
 from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
@@ -90,7 +91,12 @@ class Link:
                 return
 
     async def _start_once(self) -> None:
-        connection = await connect_robust(self._url, timeout=CONNECT_SECONDS, reconnect_interval=RECONNECT_SECONDS)
+        connection = await connect_robust(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            reconnect_interval=RECONNECT_SECONDS,
+            connection_class=GatheringConnection,
+        )
         self._connection = connection
         connection.close_callbacks.add(self._on_lost)
         connection.reconnect_callbacks.add(self._on_reconnected)

