@@ -69,6 +69,14 @@ async def test_an_error_is_its_caller_s_alone(pipelined: PipelinedRedis) -> None
     assert isinstance(answers[2], ResponseError)
 
 
+async def test_what_no_command_can_hold_is_its_caller_s_error_alone(pipelined: PipelinedRedis) -> None:
+    answers = await asyncio.gather(
+        pipelined.execute("SET", "a", "1"), pipelined.execute("SET", "b", "\ud800"), return_exceptions=True
+    )
+    assert answers[0] is True
+    assert isinstance(answers[1], UnicodeEncodeError)
+
+
 async def test_scripts_that_redis_lost_are_loaded_again_and_nothing_is_done_twice(
     pipelined: PipelinedRedis, redis: Redis
 ) -> None:

@@ -71,7 +71,8 @@ async def ping_redis(client: Redis) -> None:
         await client.ping()
 
 
-Command = tuple[str | bytes | int | float, ...]
+Command = tuple[Any, ...]
+"""The command's name and its arguments, text as bytes."""
 
 
 class PipelinedRedis:
@@ -95,25 +96,26 @@ class PipelinedRedis:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._texts: dict[str, str] = {}
+        self._texts: dict[bytes, str] = {}
         self._send: Batcher[Command, Any] = Batcher(self._pipeline, size=_size)
 
     def register_script(self, text: str) -> "PipelinedScript":
         """A script that is loaded when the server doesn't know it (yet, or any more)."""
         digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        self._texts[digest] = text
+        self._texts[digest.encode()] = text
         return PipelinedScript(self, digest)
 
-    async def execute(self, *command: str | bytes | float) -> Any:
+    async def execute(self, name: str, *arguments: str | bytes | float) -> Any:
         """One command. Raises the driver's errors, as the client does: see ``redis_errors``."""
-        return await self._send(command)
+        # Encoded here: what can't be is its caller's error, not that of all who are in the same pipeline.
+        return await self._send((name, *[each.encode() if isinstance(each, str) else each for each in arguments]))
 
     async def _pipeline(self, commands: Sequence[Command]) -> Sequence[Any]:
         answers = await self._together(commands)
         unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            digests = list(dict.fromkeys(str(commands[at][1]) for at in unknown))
-            loads = [("SCRIPT LOAD", self._texts[digest]) for digest in digests]
+            texts = dict.fromkeys(self._texts[commands[at][1]] for at in unknown)
+            loads: list[Command] = [("SCRIPT LOAD", text) for text in texts]
             again = await self._together([*loads, *(commands[at] for at in unknown)])
             for at, answer in zip(unknown, again[len(loads) :], strict=True):
                 answers[at] = answer
@@ -139,4 +141,4 @@ class PipelinedScript:
 
 
 def _size(command: Command) -> int:
-    return sum(len(part) for part in command if isinstance(part, (str, bytes)))
+    return sum(len(part) for part in command if isinstance(part, bytes))
