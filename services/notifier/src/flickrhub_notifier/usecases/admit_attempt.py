@@ -85,7 +85,8 @@ class AdmitAttempt:
     async def _hand_over(self, place: Place, room: Room, slot: Slot, follower: Waiting) -> Room:
         """Give the follower their slot, if it was had; the room there is beside them."""
         if room.wanted:
-            place.door.appendleft(follower)
+            if not follower.let_in.done():
+                place.door.appendleft(follower)
             place.yields_until = time.monotonic() + YIELD_SECONDS
             return replace(room, free=0)
         if not room.handed:

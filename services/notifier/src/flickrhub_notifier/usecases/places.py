@@ -94,7 +94,7 @@ class Place:
 
     def leave(self, *, stayed: float, now: float) -> None:
         """One is out who stayed so long."""
-        self.inside -= 1
+        self.inside = max(0, self.inside - 1)
         self.moved_at = now
         self.pace = stayed if self.pace is None else self.pace + HEEDED * (stayed - self.pace)
 
