@@ -138,7 +138,8 @@ class RabbitAdmin:
     async def empty(self) -> None:
         """Take every message out of the queues of the topology, each when nobody consumes it any more."""
         channel = await (await self._connected()).channel()
-        for name in (*WORK_QUEUES, *map(delay_queue, range(DELAY_LEVELS)), *DEAD_LETTER_QUEUES):
+        ladder = map(delay_queue, reversed(range(DELAY_LEVELS)))  # downwards, as messages go, and then where they end
+        for name in (*WORK_QUEUES, *ladder, *WORK_QUEUES, *DEAD_LETTER_QUEUES):
             try:
                 await eventually(partial(_unread, channel, name), what=f"the end of the consumers of {name}")
                 await (await channel.get_queue(name, ensure=False)).purge()
