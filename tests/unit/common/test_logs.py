@@ -1,7 +1,9 @@
 """Log lines: JSON with the ids that belong to them, and no secret in any."""
 
+import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -225,3 +227,34 @@ def test_auto_is_json_where_no_terminal_is(lines: Lines) -> None:
     configured("auto")
     logger("x").info("event")
     assert lines.last()["event"] == "event"
+
+
+class Hostile:
+    """Breaks whoever wants to show it."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+def test_what_can_not_be_shown_costs_its_line_and_nothing_else(lines: Lines) -> None:
+    configured()
+
+    logger("test").info("met", what=Hostile())
+    logger("test").info("went_on")
+
+    assert [line["event"] for line in lines.all()] == ["line_not_logged", "went_on"]
+    assert SECRET not in lines.raw()
+
+
+def test_a_standard_output_that_nobody_reads_any_more_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as output:
+        monkeypatch.setattr("sys.stdout", output)
+        configured()
+
+        logger("test").info("met")
+
+        monkeypatch.undo()
+        with contextlib.suppress(BrokenPipeError):
+            output.close()
