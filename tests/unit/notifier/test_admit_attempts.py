@@ -424,6 +424,34 @@ async def test_door_and_line_take_turns() -> None:
     assert turns == [True, False, True, True, True, False]
 
 
+async def test_of_those_who_leave_while_some_are_at_the_door_and_some_in_line_every_second_one_calls_the_line(
+    notifier: Notifier,
+) -> None:
+    visit, waiting = await at_the_door(notifier, 8)
+    notifier.endpoints.room = Room(free=1)
+    notifier.endpoints.line[visit.slot.endpoint] = 1
+    rooms = []
+    for number in range(8):
+        left = Visit(notifier.admit, replace(visit.slot, owner=str(number)), visit.delivery)
+        await left.end(Answer(200))
+        assert left.room is not None
+        rooms.append(left.room.free)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        notifier.admit._places.of(visit.slot.endpoint).inside = 2
+    assert (sum(task.done() for task in waiting), sum(rooms)) == (4, 4)
+    for task in waiting:
+        task.cancel()
+
+
+async def test_who_was_called_from_the_line_isnt_sent_to_the_end_of_the_door(notifier: Notifier) -> None:
+    visit, [waiting] = await at_the_door(notifier, 1)
+    notifier.admit._places.of(visit.slot.endpoint).inside = 1
+    assert isinstance(await notifier.admit(replace(a_delivery(), line=visit.slot.endpoint)), Visit)
+    assert not waiting.done()
+    waiting.cancel()
+
+
 async def test_what_is_kept_of_endpoints_is_bounded_and_of_those_where_somebody_is_nothing_is_lost() -> None:
     places = Places()
     busy = places.of("busy")

@@ -42,7 +42,8 @@ class AdmitAttempt:
         """A visit to the delivery's endpoint, to be entered as a block; or whose line it has to wait in."""
         endpoint, owner = endpoint_key(delivery.user_id, delivery.url), uuid.uuid4().hex
         place = self._places.of(endpoint)
-        found: Slot | Room = Room() if place.full(self.concurrency) else await self._enter(place, endpoint, owner)
+        in_vain = place.full(self.concurrency, called=delivery.line is not None)
+        found: Slot | Room = Room() if in_vain else await self._enter(place, endpoint, owner)
         if isinstance(found, Room) and not found.shut_for:
             found = await self._at_the_door(place, endpoint, owner)
         return endpoint if isinstance(found, Room) else Visit(self, found, delivery)
@@ -70,7 +71,8 @@ class AdmitAttempt:
         place.see(room, now=time.monotonic())
         if room.opened:
             log.warning("endpoint_shut", endpoint=endpoint_of(delivery.url), probe=slot.probe)
-        return self._let_in(place, room)
+        lines_turn = follower is None and place.door and room.line
+        return room if lines_turn else self._let_in(place, room)
 
     @contextmanager
     def _handing_over(self, place: Place) -> Iterator[Waiting | None]:

@@ -62,9 +62,12 @@ class Place:
         """How long to wait at the door."""
         return UNKNOWN_SECONDS if self.pace is None else PATIENCE_SECONDS
 
-    def full(self, concurrency: int) -> bool:
-        """Whether to ask for a slot would be in vain: this process has them all, or others are first."""
-        return 0 < concurrency <= self.inside or (self.inside > 0 and bool(self.door))
+    def full(self, concurrency: int, *, called: bool = False) -> bool:
+        """Whether to ask for a slot would be in vain: this process has them all, or others are first.
+
+        At the door nobody is before one who was called from the line: it was the line's turn.
+        """
+        return 0 < concurrency <= self.inside or (self.inside > 0 and bool(self.door) and not called)
 
     def room_at_the_door(self, concurrency: int, *, now: float) -> bool:
         """Whether another one would be let in soon enough.
