@@ -1,6 +1,7 @@
 """Endpoints without room, and Redis away: what waits, what it costs, and what it doesn't."""
 
 import asyncio
+import time
 import uuid
 from collections import deque
 from dataclasses import replace
@@ -409,6 +410,39 @@ def a_place(*, waiting: int, **known: Any) -> Place:
 def test_who_may_stand_at_the_door(pace: float | None, waiting: int, silent: float, room: bool) -> None:
     place = a_place(waiting=waiting, pace=pace, inside=8, moved_at=100.0)
     assert place.room_at_the_door(8, now=100.0 + silent) is room
+
+
+@pytest.mark.parametrize(("waiting", "refused_for", "room"), [(1000, 0.0, True), (11, 1.0, True), (12, 1.0, False)])
+def test_where_only_other_processes_are_in_who_let_nobody_in_it_isnt_as_fast_as_it_was(
+    waiting: int, refused_for: float, room: bool
+) -> None:
+    place = a_place(waiting=0, pace=0.01)
+    place.refuse(FULL, now=100.0)
+    place.refuse(FULL, now=100.0 + refused_for)
+    place.door.extend(a_place(waiting=waiting).door)
+    assert place.room_at_the_door(8, now=100.0 + refused_for) is room
+    assert place.patience == a_place(waiting=0).patience
+    place.enter(now=102.0)
+    assert place.room_at_the_door(8, now=102.0)
+    assert place.patience > a_place(waiting=0).patience
+
+
+async def test_a_crowd_for_an_endpoint_whose_slots_others_hold_holds_no_place_of_this_process_for_long(
+    notifier: Notifier,
+) -> None:
+    visit = await notifier.admit(a_delivery())
+    assert isinstance(visit, Visit)
+    async with visit:
+        await visit.end(Answer(200))  # at once: its pace is known
+    notifier.endpoints.rooms = [FULL] * 1000
+    crowd = [asyncio.create_task(notifier.admit(a_delivery())) for _ in range(64)]
+    _, waiting = await asyncio.wait(crowd, timeout=1.5)
+    for task in waiting:
+        task.cancel()
+    assert len(waiting) == 0
+    began = time.monotonic()
+    later = await asyncio.gather(*(notifier.admit(a_delivery()) for _ in range(64)))
+    assert (len(set(later)), time.monotonic() - began < 1.5) == (1, True)
 
 
 def test_as_long_as_an_endpoints_pace_is_unknown_nobody_waits_long_at_its_door() -> None:

@@ -119,7 +119,7 @@ class AdmitAttempt:
         if isinstance(found, Slot):
             place.enter(now=time.monotonic())
         else:
-            place.see(found, now=time.monotonic())
+            place.refuse(found, now=time.monotonic())
         return found
 
     async def _asked(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
@@ -141,18 +141,18 @@ class AdmitAttempt:
                 break
             waiting = Waiting(owner, asyncio.get_running_loop().create_future())
             (place.door.appendleft if was_first else place.door.append)(waiting)
-            if not await self._let_in_by(place, waiting, began + place.patience):
+            if not await self._let_in_by(place, waiting, began=began):
                 break
             was_first = not waiting.let_in.done()
             handed = None if was_first else waiting.let_in.result()
             found = handed or await self._enter(place, endpoint, owner)
         return found
 
-    async def _let_in_by(self, place: Place, waiting: Waiting, end: float) -> bool:
+    async def _let_in_by(self, place: Place, waiting: Waiting, *, began: float) -> bool:
         """Wait for one's turn; False if it hasn't come in time. Whose slot is being handed over gets it."""
         try:
             while not waiting.let_in.done():
-                patience = place.wait_of(waiting, until=end, now=time.monotonic())
+                patience = place.wait_of(waiting, until=began + place.patience, now=time.monotonic())
                 if patience <= 0:
                     return False
                 await asyncio.wait({waiting.let_in}, timeout=patience)

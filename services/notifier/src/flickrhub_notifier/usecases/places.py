@@ -39,8 +39,9 @@ class Waiting:
 class Place:
     """An endpoint as this process knows it: how many are in, those at its door, how long each stays (None: unknown).
 
-    ``moved_at`` is when one came in last while nobody was, or left; ``line`` is whether anybody waits in line, as far
-    as is known; it is said to be shut until ``shut_until``. Times are of ``time.monotonic``.
+    ``moved_at`` is when one came in last while nobody was, or left; ``in_vain_since`` is since when those who ask are
+    refused while nobody is in (None: they aren't); ``line`` is whether anybody waits in line, as far as is known; it is
+    said to be shut until ``shut_until``. Times are of ``time.monotonic``.
     """
 
     inside: int = 0
@@ -48,6 +49,7 @@ class Place:
     pace: float | None = None
     door_was_last: bool = False
     moved_at: float = 0.0
+    in_vain_since: float | None = None
     line: bool = False
     shut_until: float = 0.0
     yields_until: float = 0.0
@@ -59,8 +61,9 @@ class Place:
 
     @property
     def patience(self) -> float:
-        """How long to wait at the door."""
-        return UNKNOWN_SECONDS if self.pace is None else PATIENCE_SECONDS
+        """How long to wait at the door: not long either where only others are in, whose pace is theirs."""
+        unknown = self.pace is None or self.in_vain_since is not None
+        return UNKNOWN_SECONDS if unknown else PATIENCE_SECONDS
 
     def full(self, concurrency: int, *, called: bool = False) -> bool:
         """Whether to ask for a slot would be in vain: this process has them all, or others are first.
@@ -72,12 +75,19 @@ class Place:
     def room_at_the_door(self, concurrency: int, *, now: float) -> bool:
         """Whether another one would be let in soon enough.
 
-        However fast it has been: if nobody has left for a while, those who are in stay at least as long.
+        However fast it has been: if nobody has left for a while, those who are in stay at least as long. So do those of
+        other processes who let nobody in.
         """
         if self.pace is None and len(self.door) >= UNKNOWN_AT_THE_DOOR * concurrency:
             return False
-        stay = max(self.pace or 0.0, now - self.moved_at if self.inside else 0.0)
+        stay = max(self.pace or 0.0, now - self._still_since(now))
         return (len(self.door) + 1) * stay <= AT_THE_DOOR_SECONDS * concurrency
+
+    def _still_since(self, now: float) -> float:
+        """When something moved here last, as far as this process sees."""
+        if self.in_vain_since is not None:
+            return self.in_vain_since
+        return self.moved_at if self.inside else now
 
     def is_left_to(self, waiting: Waiting) -> bool:
         """Whether nobody is in whose leaving could let the first at the door in: so they have to try themselves."""
@@ -94,6 +104,7 @@ class Place:
         if not self.inside:
             self.moved_at = now
         self.inside += 1
+        self.in_vain_since = None
 
     def leave(self, *, stayed: float, now: float) -> None:
         """One is out who stayed so long."""
@@ -105,6 +116,12 @@ class Place:
         """Keep what was found out about the endpoint."""
         self.line = bool(room.line)
         self.shut_until = now + room.shut_for if room.shut_for else 0.0
+
+    def refuse(self, room: Room, *, now: float) -> None:
+        """Keep what one was told who asked in vain."""
+        self.see(room, now=now)
+        if not room.shut_for and not self.inside and self.in_vain_since is None:
+            self.in_vain_since = now  # until one is in: those at the door may all give up before
 
     def next_at_the_door(self) -> Waiting | None:
         """The first at the door, in turns with the line if there is one; None if it isn't the door's turn."""
