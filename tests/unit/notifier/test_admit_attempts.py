@@ -11,11 +11,11 @@ import pytest
 
 from flickrhub_common.contracts import CallbackDue
 from flickrhub_common.errors import Unavailable
-from flickrhub_notifier.models import Answer, DeliveryState, Report, Room, Sign, Slot
+from flickrhub_notifier.models import Answer, Delivery, DeliveryState, Report, Room, Sign, Slot
 from flickrhub_notifier.usecases.admit_attempt import Visit
 from flickrhub_notifier.usecases.places import KEPT, Place, Places, Waiting
 from tests.unit.notifier.behaviour_of_deliveries import a_delivery
-from tests.unit.notifier.notifier_on_fakes import JOB, Notifier, an_event, later
+from tests.unit.notifier.notifier_on_fakes import JOB, URL, Notifier, an_event, later
 
 NOBODY = Room(shut_for=20)
 
@@ -173,6 +173,23 @@ async def test_an_attempt_isnt_begun_that_its_claim_may_not_outlast(notifier: No
         return await enter(endpoint, owner=owner)
 
     notifier.endpoints.enter = slow  # type: ignore[method-assign]
+    await notifier.event()
+    assert (notifier.receiver.posts, notifier.endpoints.under_way) == ([], 0)
+    assert notifier.messaging.sent == [later(1, 15.0)], "when the claim is over"
+
+
+async def test_nor_is_it_where_the_slot_is_asked_for_first(notifier: Notifier) -> None:
+    shut(notifier)
+    await notifier.admit(replace(a_delivery(), user_id=an_event().user_id, url=URL))  # from now it is known to be shut
+    open_again(notifier)
+    opened = notifier.deliveries.open
+
+    async def slow(delivery: Delivery) -> Delivery | None:
+        assert notifier.endpoints.under_way == 1
+        notifier.clock.advance(8)
+        return await opened(delivery)
+
+    notifier.deliveries.open = slow  # type: ignore[method-assign]
     await notifier.event()
     assert (notifier.receiver.posts, notifier.endpoints.under_way) == ([], 0)
     assert notifier.messaging.sent == [later(1, 15.0)], "when the claim is over"

@@ -64,9 +64,10 @@ class StartDelivery:
             return await self._store_in_line(delivery, found)
         async with found:
             existing = await self.make.deliveries.open(delivery)
-            if existing is None:
+            if existing is None and self.make.holds(delivery):
                 await self.make.attempt(delivery, found)
-        return existing
+                return None
+        return existing or await self.make.loaded(delivery.id)
 
     async def _follow_existing(self, event: JobCompleted | JobFailed, missing: KeyMissing) -> None:
         """A repeated event's secret isn't needed: its delivery has had it under a newer key since the first time."""
