@@ -373,6 +373,34 @@ async def test_a_slot_that_another_process_wants_is_left_to_it_and_who_was_next_
     second.cancel()
 
 
+@pytest.mark.parametrize(("waiting", "asked"), [(1, [False]), (2, [])])
+async def test_who_comes_while_a_slot_is_being_handed_on_doesnt_say_they_have_none_and_overtakes_nobody_at_the_door(
+    notifier: Notifier, waiting: int, asked: list[bool]
+) -> None:
+    visit, [first, *others] = await at_the_door(notifier, waiting)
+    notifier.admit._places.of(visit.slot.endpoint).inside = 1
+    said: list[bool] = []
+    enter, leave = notifier.endpoints.enter, notifier.endpoints.leave
+
+    async def watched(endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
+        said.append(has_none)
+        return await enter(endpoint, owner=owner)
+
+    async def slow(slot: Slot, report: Report, *, follower: str | None = None) -> Room:
+        others.append(asyncio.create_task(notifier.admit(a_delivery())))
+        await asyncio.sleep(0)
+        return await leave(slot, report, follower=follower)
+
+    notifier.endpoints.enter = watched  # type: ignore[method-assign]
+    notifier.endpoints.leave = slow  # type: ignore[method-assign]
+    notifier.endpoints.room = Room(free=1)
+    await Visit(notifier.admit, visit.slot, visit.delivery).end(Answer(200))
+    assert isinstance(await first, Visit)
+    assert said == asked
+    for one in others:
+        one.cancel()
+
+
 async def test_who_is_first_at_the_door_while_only_other_processes_are_in_asks_now_and_then(notifier: Notifier) -> None:
     notifier.endpoints.rooms = [FULL] * 4
     first, second = [asyncio.create_task(notifier.admit(a_delivery())) for _ in range(2)]

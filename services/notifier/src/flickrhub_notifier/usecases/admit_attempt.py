@@ -108,11 +108,15 @@ class AdmitAttempt:
         return replace(room, free=room.free - 1)
 
     async def _left(self, slot: Slot, report: Report, follower: str | None) -> Room:
+        place = self._places.of(slot.endpoint)
+        place.leaving += 1
         try:
             return await self.endpoints.leave(slot, report, follower=follower)
         except Unavailable as error:
             self._go_alone(error)
             return ONE
+        finally:
+            place.leaving -= 1
 
     async def _enter(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
         found = await self._asked(place, endpoint, owner)
@@ -125,7 +129,7 @@ class AdmitAttempt:
     async def _asked(self, place: Place, endpoint: str, owner: str) -> Slot | Room:
         if time.monotonic() >= self._alone_until:
             try:
-                return await self.endpoints.enter(endpoint, owner=owner, has_none=not place.inside)
+                return await self.endpoints.enter(endpoint, owner=owner, has_none=not place.busy)
             except Unavailable as error:
                 self._go_alone(error)
         if not self.concurrency or place.inside < self.concurrency:

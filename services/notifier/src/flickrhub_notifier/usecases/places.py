@@ -39,12 +39,14 @@ class Waiting:
 class Place:
     """An endpoint as this process knows it: how many are in, those at its door, how long each stays (None: unknown).
 
+    ``leaving`` is how many are out whose slots are still theirs in Redis, as far as is known.
     ``moved_at`` is when one came in last while nobody was, or left; ``in_vain_since`` is since when those who ask are
     refused while nobody is in (None: they aren't); ``line`` is whether anybody waits in line, as far as is known; it is
     said to be shut until ``shut_until``. Times are of ``time.monotonic``.
     """
 
     inside: int = 0
+    leaving: int = 0
     door: deque[Waiting] = field(default_factory=deque)
     pace: float | None = None
     door_was_last: bool = False
@@ -55,9 +57,14 @@ class Place:
     yields_until: float = 0.0
 
     @property
+    def busy(self) -> int:
+        """How many slots this process holds or gives back."""
+        return self.inside + self.leaving
+
+    @property
     def empty(self) -> bool:
         """Whether nobody is here."""
-        return not self.inside and not self.door
+        return not self.busy and not self.door
 
     @property
     def patience(self) -> float:
@@ -70,7 +77,7 @@ class Place:
 
         At the door nobody is before one who was called from the line: it was the line's turn.
         """
-        return 0 < concurrency <= self.inside or (self.inside > 0 and bool(self.door) and not called)
+        return 0 < concurrency <= self.busy or (self.busy > 0 and bool(self.door) and not called)
 
     def room_at_the_door(self, concurrency: int, *, now: float) -> bool:
         """Whether another one would be let in soon enough.
@@ -91,7 +98,7 @@ class Place:
 
     def is_left_to(self, waiting: Waiting) -> bool:
         """Whether nobody is in whose leaving could let the first at the door in: so they have to try themselves."""
-        return not self.inside and bool(self.door) and self.door[0] is waiting
+        return not self.busy and bool(self.door) and self.door[0] is waiting
 
     def wait_of(self, waiting: Waiting, *, until: float, now: float) -> float:
         """How long someone at the door waits before they look again; 0 when their time is over."""
@@ -120,7 +127,7 @@ class Place:
     def refuse(self, room: Room, *, now: float) -> None:
         """Keep what one was told who asked in vain."""
         self.see(room, now=now)
-        if not room.shut_for and not self.inside and self.in_vain_since is None:
+        if not room.shut_for and not self.busy and self.in_vain_since is None:
             self.in_vain_since = now  # until one is in: those at the door may all give up before
 
     def next_at_the_door(self) -> Waiting | None:
