@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.mongo import Database, make_mongo
+from flickrhub_common.mongo import INDEXING_SECONDS, OPERATION_SECONDS, Database, make_mongo
 from flickrhub_common.settings import MongoSettings
 from flickrhub_notifier.adapters.deliveries import MongoDeliveries
 from flickrhub_notifier.models import Answer, Attempt, Delivered, DeliveryState, GiveUp, Retry
@@ -134,9 +134,11 @@ class Operations(CommandListener):
 
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
         self.names[event.command_name] += 1
+        self.seconds[event.command_name] = event.command.get("maxTimeMS", 0) / 1000
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Nothing."""
@@ -153,6 +155,17 @@ def operations(monkeypatch: pytest.MonkeyPatch) -> Operations:
         "flickrhub_common.mongo.AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[listener])
     )
     return listener
+
+
+async def test_an_index_of_a_large_collection_has_the_time_that_it_takes_and_nothing_else_has(
+    operations: Operations, mongo_settings: MongoSettings
+) -> None:
+    async with make_mongo(mongo_settings, service="test") as client:
+        store = MongoDeliveries(client[mongo_settings.mongo_db])
+        await store.ensure_indexes()
+        await store.load("any")
+    assert operations.seconds["createIndexes"] == pytest.approx(INDEXING_SECONDS, abs=30)
+    assert operations.seconds["find"] <= OPERATION_SECONDS
 
 
 async def test_what_begins_and_ends_at_the_same_time_is_written_together_each_as_if_it_were_alone(

@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+import pymongo
 import pymongo.lock
 from bson.errors import BSONError
 from pymongo import AsyncMongoClient, InsertOne, UpdateMany, UpdateOne
@@ -36,6 +37,8 @@ DuplicateKey = DuplicateKeyError
 
 OPERATION_SECONDS = 2.5
 """Time limit of one operation, so that a request that needs Mongo has its 503 within 3 s."""
+INDEXING_SECONDS = 600.0
+"""The same of making indexes: one of a large collection takes minutes, and what is cut off begins anew."""
 
 
 async def _wait_here(awaitable: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - the driver's call
@@ -86,6 +89,14 @@ def mongo_errors(dependency: str = "mongo") -> Iterator[None]:
         if going or error.timeout:  # a majority that doesn't acknowledge in time, too
             raise Unavailable(dependency) from error
         raise
+
+
+@asynccontextmanager
+async def making_indexes(database: Database) -> AsyncIterator[None]:
+    """Give what is made in the block the time it takes; Unavailable soon, as for any operation, if Mongo is away."""
+    await ping_mongo(database.client)
+    with mongo_errors(), pymongo.timeout(INDEXING_SECONDS):
+        yield
 
 
 def insertion(document: Document) -> Write:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from flickrhub_common.batching import Batcher
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.mongo import Database, Document, insertion, mongo_errors, write_together
+from flickrhub_common.mongo import Database, Document, insertion, making_indexes, mongo_errors, write_together
 from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_gateway.adapters.job_documents import document_of, job_of, report_of, update_of
 from flickrhub_gateway.models import OPEN, Job, JobChange, JobReport, State
@@ -45,7 +45,7 @@ class MongoJobs:
 
     async def make_indexes(self) -> None:
         """Make the indexes; safe to repeat."""
-        with mongo_errors():
+        async with making_indexes(self._jobs.database):
             await self._jobs.create_index("created_at", name="unpublished", partialFilterExpression=_UNPUBLISHED)
             await self._jobs.create_index(
                 "expires_at", name="ended", expireAfterSeconds=0, partialFilterExpression=_EXPIRES

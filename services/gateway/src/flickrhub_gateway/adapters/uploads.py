@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.mongo import Database, Document, mongo_errors
+from flickrhub_common.mongo import Database, Document, making_indexes, mongo_errors
 from flickrhub_gateway.uploads import Received, Upload, UploadState
 
 COLLECTION = "uploads"
@@ -22,7 +22,7 @@ class MongoUploads:
 
     async def make_indexes(self) -> None:
         """Make the indexes; safe to repeat."""
-        with mongo_errors():
+        async with making_indexes(self._uploads.database):
             await self._uploads.create_index("expires_at")
             await self._uploads.create_index("job_id", name="claimed", partialFilterExpression=_CLAIMED)
         self._indexed = True

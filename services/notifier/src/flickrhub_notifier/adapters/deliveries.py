@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from flickrhub_common.mongo import Database, Document, mongo_errors
+from flickrhub_common.mongo import Database, Document, making_indexes, mongo_errors
 from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_notifier.adapters.delivery_documents import delivery_of, given_up_document
 from flickrhub_notifier.adapters.delivery_writes import HISTORY, OUT_OF_LINE, DeliveryWrites
@@ -29,7 +29,7 @@ class MongoDeliveries:
 
         All else goes by ``_id``.
         """
-        with mongo_errors():
+        async with making_indexes(self._documents.database):
             await self._documents.create_index(
                 [("updated_at", -1)], name="given_up", partialFilterExpression={"given_up": True}
             )
