@@ -60,6 +60,11 @@ class LoadFigures:
     resident_most: dict[str, int] = field(default_factory=dict)
 
 
+def median_round(rounds: Sequence[LoadFigures]) -> LoadFigures:
+    """The median one by callbacks a second; of an even number the worse one of the two in the middle."""
+    return sorted(rounds, key=lambda figures: figures.callbacks_per_second)[(len(rounds) - 1) // 2]
+
+
 def most_at_once(jobs: Sequence[Timed]) -> int:
     """How many jobs at the most were due and not called back."""
     changes = [(job.due, 1) for job in jobs] + [(job.called_back, -1) for job in jobs]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterator
 
 from tests.bench.speed.backlog import EXECUTOR, measure_backlog
 from tests.bench.speed.chain import chain_rounds
-from tests.bench.speed.figures import EnqueueFigures, LoadFigures, larger, load_figures
+from tests.bench.speed.figures import EnqueueFigures, LoadFigures, larger, load_figures, median_round
 from tests.bench.speed.load import CONNECTIONS
 from tests.bench.speed.mongo_cache import fill_cache
 from tests.bench.speed.processes import GENERATOR, cpu_ms_per_job
@@ -73,14 +73,13 @@ class Phases:
             self._results.loads[name] = await self._measured(name, count, load.offered(count, rate=rate), offered=rate)
 
     async def saturation(self) -> None:
-        """As much as goes with so many connections: some rounds, of which the median one is told."""
+        """As much as goes with so many connections: some rounds, of which the median one is told, of two the worse."""
         rounds: list[LoadFigures] = []
         began = time.monotonic()
         while len(rounds) < self._sizes.saturation_rounds and time.monotonic() - began < LONG_ENOUGH_SECONDS:
             rounds.append(await self._closed(SATURATION, self._sizes.saturation))
         self._results.saturation_rounds = [figures.callbacks_per_second for figures in rounds]
-        rounds.sort(key=lambda figures: figures.callbacks_per_second)
-        self._results.loads[SATURATION] = rounds[len(rounds) // 2]
+        self._results.loads[SATURATION] = median_round(rounds)
 
     async def scaling(self) -> None:
         """Executors beside one another."""

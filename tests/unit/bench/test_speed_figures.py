@@ -1,8 +1,10 @@
 """Percentiles, rates and what was pending, from the times of jobs."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.bench.speed.figures import Spread, Timed, load_figures, most_at_once, percentile, rate_between
+from tests.bench.speed.figures import Spread, Timed, load_figures, median_round, most_at_once, percentile, rate_between
 
 HUNDRED = [float(number) for number in range(1, 101)]
 
@@ -59,3 +61,10 @@ def test_what_is_pending_is_due_and_not_called_back() -> None:
 def test_a_rate_leaves_beginning_and_end_out() -> None:
     slow_start = [0.0, *(10.0 + number / 100 for number in range(99))]
     assert rate_between(slow_start, 0.1, 0.9) == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(("measured", "told"), [([90], 90), ([100, 80], 80), ([80, 100, 90], 90), ([4, 1, 3, 2], 2)])
+def test_of_some_rounds_the_median_one_is_told_and_of_two_the_worse(measured: list[int], told: int) -> None:
+    one = load_figures("a round", [Timed(due=0.0, accepted=0.1, called_back=0.2)], offered=None, connections=1)
+    rounds = [replace(one, callbacks_per_second=float(rate)) for rate in measured]
+    assert median_round(rounds).callbacks_per_second == told
