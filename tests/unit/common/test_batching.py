@@ -175,3 +175,28 @@ async def test_items_whose_callers_have_all_gone_are_no_batch() -> None:
 
     assert await batcher(2) == 4
     assert act.batches == [[2]]
+
+
+async def test_a_batch_that_was_given_up_from_within_fails_and_the_next_goes_on() -> None:
+    act = Doubling()
+    act.let.clear()
+    gives_up = asyncio.Event()
+
+    async def given_up_once(numbers: Sequence[int]) -> Sequence[int | Exception]:
+        answers = await act(numbers)
+        if not gives_up.is_set():
+            gives_up.set()
+            raise asyncio.CancelledError  # as a driver may, on a connection that ends
+        return answers
+
+    batcher = Batcher(given_up_once)
+    first = asyncio.create_task(batcher(1))
+    await act.begun.wait()
+    waiting = asyncio.create_task(batcher(2))
+    await asyncio.sleep(0)
+    act.let.set()
+
+    with pytest.raises(RuntimeError, match="given up"):
+        await first
+    async with asyncio.timeout(1):
+        assert await waiting == 4

@@ -84,6 +84,11 @@ class Batcher(Generic[T, R]):
     async def _answers(self, items: list[T]) -> Sequence[R | Exception]:
         try:
             answers = await self._act(items)
+        except asyncio.CancelledError as error:
+            if (worker := asyncio.current_task()) is None or worker.cancelling():
+                raise
+            # A driver's own, of a call that it gave up: nobody asked the callers to end, nor those of the next batch.
+            return [RuntimeError(f"a batch was given up: {error!r}")] * len(items)
         except Exception as error:  # noqa: BLE001 - raised to every caller
             return [error] * len(items)
         if len(answers) != len(items):
