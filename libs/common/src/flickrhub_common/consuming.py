@@ -17,6 +17,7 @@ from flickrhub_common.topology import DELIVERY_LIMIT
 log = logger(__name__)
 
 CANCEL_SECONDS = 0.5
+ACK_SECONDS = 5.0
 
 
 class Delivery:
@@ -39,7 +40,8 @@ class Delivery:
 
     async def ack(self) -> None:
         """Have it forgotten. One of BROKER_ERRORS if it isn't ours any more; then it comes again."""
-        await self._channel.basic_ack(self._tag, wait=False)  # waiting for the socket would tell nothing more
+        async with asyncio.timeout(ACK_SECONDS):  # once the driver's writer has ended, nobody takes it off our hands
+            await self._channel.basic_ack(self._tag, wait=False)  # waiting for the socket would tell nothing more
 
 
 class InFlight:
