@@ -11,6 +11,9 @@ from aio_pika import RobustConnection
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from yarl import URL
 
+MOST_UNSENT = 1024 * 1024
+"""Bytes that RabbitMQ hasn't read, beyond what the system's buffers take: then it is blocked, by an alarm perhaps."""
+
 
 class GatheredWrites:
     """A stream's writer that holds back what is written until the other callbacks that are due have run."""
@@ -25,6 +28,11 @@ class GatheredWrites:
         if not self._held:
             self._loop.call_soon(self._send)
         self._held.append(data)
+
+    async def room(self) -> None:
+        """Wait while much too much isn't taken."""
+        if self._writer.transport.get_write_buffer_size() > MOST_UNSENT:
+            await self.drain()
 
     async def drain(self) -> None:
         """Send it now, and wait while too much isn't taken."""
@@ -53,11 +61,16 @@ class GatheredWrites:
 class GatheringTransport(TransportFactory):
     """Opens connections as the driver does, with gathered writes."""
 
+    def __init__(self) -> None:
+        self.writer: GatheredWrites | None = None
+        """Of the connection opened last."""
+
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect. Raises the driver's errors."""
         opened = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
         reader, writer = await opened.create(url, **kwargs)
-        return reader, cast("asyncio.StreamWriter", GatheredWrites(writer))
+        self.writer = GatheredWrites(writer)
+        return reader, cast("asyncio.StreamWriter", self.writer)
 
 
 class GatheringConnection(RobustConnection):
@@ -65,4 +78,12 @@ class GatheringConnection(RobustConnection):
 
     def __init__(self, url: URL, **named: Any) -> None:
         super().__init__(url, **named)
-        self.kwargs["transport_factory"] = GatheringTransport()
+        self._opened = self.kwargs["transport_factory"] = GatheringTransport()
+
+    async def room_to_write(self) -> None:
+        """Wait while RabbitMQ doesn't read what was written; it would pile up here, with every attempt once more.
+
+        Raises ConnectionError when the connection ends.
+        """
+        if self._opened.writer is not None:
+            await self._opened.writer.room()

@@ -6,19 +6,20 @@ finds the connection again, and aiormq below it, by which messages go directly (
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import aiormq
 from aio_pika import connect_robust
-from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
+from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import DeliveryError
-from aiormq.exceptions import PublishError
+from aiormq.exceptions import ChannelInvalidStateError, PublishError
 from yarl import URL
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.gathered_writes import GatheringConnection
 from flickrhub_common.logs import logger
-from flickrhub_common.rabbit_errors import BROKER_ERRORS
+from flickrhub_common.rabbit_errors import BROKER_ERRORS, driver_cancellations
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.subscription import ConsumedQueue, Subscription, Take
 from flickrhub_common.topology import EXCHANGES, declare
@@ -37,7 +38,7 @@ class Link:
     def __init__(self, settings: RabbitSettings, *, service: str) -> None:
         self._url = _named(settings, service)
         self._subscriptions: list[Subscription] = []
-        self._connection: AbstractRobustConnection | None = None
+        self._connection: GatheringConnection | None = None
         self._sending: AbstractRobustChannel | None = None
         self._starter: asyncio.Task[None] | None = None
         self._can_send = asyncio.Event()
@@ -54,21 +55,33 @@ class Link:
         if self._sending is None or not self._can_send.is_set():
             raise Unavailable("rabbitmq")
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
-                channel = cast(aiormq.Channel, await self._sending.get_underlay_channel())
-                await channel.basic_publish(
-                    body,
-                    exchange=exchange,
-                    routing_key=key,
-                    properties=properties,
-                    mandatory=mandatory,
-                    wait=False,  # for the socket, one after the other; what counts is the confirm, which is waited for
-                )
+            with driver_cancellations():
+                async with asyncio.timeout(CONFIRM_SECONDS):
+                    channel = await self._channel_with_room(self._sending)
+                    await channel.basic_publish(
+                        body,
+                        exchange=exchange,
+                        routing_key=key,
+                        properties=properties,
+                        mandatory=mandatory,
+                        wait=False,  # for the socket, one after the other; the confirm is what counts, and waited for
+                    )
         except (PublishError, DeliveryError) as error:  # returned or refused: topology or disk, never the message
             log.error("publish_refused", exchange=exchange, error=type(error).__name__)  # noqa: TRY400
             raise Unavailable("rabbitmq") from error
         except BROKER_ERRORS as error:
             raise Unavailable("rabbitmq") from error
+
+    async def _channel_with_room(self, sending: AbstractRobustChannel) -> aiormq.Channel:
+        """The open channel to send by, once RabbitMQ has read most of what was sent. Raises one of BROKER_ERRORS."""
+        if self._connection is not None:
+            await self._connection.room_to_write()
+        with contextlib.suppress(ChannelInvalidStateError):
+            channel = cast(aiormq.Channel, await sending.get_underlay_channel())
+            if not channel.is_closed:
+                return channel
+        await sending.restore()  # the driver tries that once, when it is closed
+        return cast(aiormq.Channel, await sending.get_underlay_channel())
 
     async def start(self) -> None:
         """Begin to connect; returns when connected, or after 5 s with the attempts going on in the background."""
@@ -81,7 +94,8 @@ class Link:
     async def _start_until_done(self) -> None:
         while True:
             try:
-                await self._start_once()
+                with driver_cancellations():
+                    await self._start_once()
             except BROKER_ERRORS as error:
                 self._can_send.clear()
                 log.warning("rabbitmq_away", error=type(error).__name__)
@@ -132,14 +146,11 @@ class Link:
             self._starter.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._starter
-        if not self._can_send.is_set():
-            return
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                for subscription in self._subscriptions:
-                    await subscription.stop()
-        except BROKER_ERRORS as error:
-            log.warning("rabbitmq_cancel_failed", error=type(error).__name__)
+        for subscription in self._subscriptions:  # all of them first: the connection may come back at any moment
+            await subscription.stop_keeping()
+        stopping = {asyncio.create_task(_stopped(subscription)) for subscription in self._subscriptions}
+        if stopping:  # in tasks of their own, which end with the connection: cancelling them would close the channels,
+            await asyncio.wait(stopping, timeout=CLOSE_SECONDS)  # and what is in hand couldn't be acknowledged any more
 
     async def close(self) -> None:
         """Send no more, and close what is open, within a few seconds."""
@@ -149,13 +160,9 @@ class Link:
 
     async def _close(self) -> None:
         connection, self._connection, self._sending = self._connection, None, None
-        closings = [subscription.close for subscription in self._subscriptions]
-        for close in (*closings, *([connection.close] if connection else [])):
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await close()
-            except (*BROKER_ERRORS, ExceptionGroup) as error:
-                log.warning("rabbitmq_close_failed", error=type(error).__name__)
+        await asyncio.gather(*(_closed(subscription.close) for subscription in self._subscriptions))
+        if connection is not None:
+            await _closed(connection.close)
 
     async def ping(self) -> None:
         """Raise Unavailable unless connected, answered and consuming from every queue."""
@@ -185,6 +192,22 @@ class Link:
                 return all([await subscription.consuming() for subscription in self._subscriptions])
         except BROKER_ERRORS:
             return False
+
+
+async def _stopped(subscription: Subscription) -> None:
+    try:
+        await subscription.stop()
+    except BROKER_ERRORS as error:
+        log.warning("rabbitmq_cancel_failed", error=type(error).__name__)
+
+
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        with driver_cancellations():
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await close()
+    except (*BROKER_ERRORS, ExceptionGroup) as error:
+        log.warning("rabbitmq_close_failed", error=type(error).__name__)
 
 
 def _named(settings: RabbitSettings, service: str) -> str:

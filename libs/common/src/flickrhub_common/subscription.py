@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection, Abstra
 from aiormq.abc import DeliveredMessage
 
 from flickrhub_common.logs import logger
-from flickrhub_common.rabbit_errors import BROKER_ERRORS
+from flickrhub_common.rabbit_errors import BROKER_ERRORS, driver_cancellations
 from flickrhub_common.topology import EXCHANGES
 
 log = logger(__name__)
@@ -27,6 +27,7 @@ A consumer that RabbitMQ ended alone is begun again after as long, no sooner: th
 of its vhost, and one that is declared again meanwhile was seen to stay locked in the vhost of that name made next.
 """
 REPLY_SECONDS = 5.0
+STOP_SECONDS = 0.5
 
 Take = Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
 
@@ -78,23 +79,37 @@ class Subscription:
 
     async def consuming(self) -> bool:
         """Whether its messages come. Waits for a connection."""
-        channel = await self._underlay()
+        try:
+            channel = await self._underlay()
+        except aiormq.exceptions.ChannelInvalidStateError:  # it was closed, and couldn't be opened again
+            return False
         if self._consumed is None or channel is not self._consumed[0]:
             return False
         return not channel.is_closed and self._consumed[1] in channel.consumers
 
     async def stop(self) -> None:
-        """Take no more; what is in hand can still be settled. Raises one of BROKER_ERRORS."""
-        await self._stop_keeping()
+        """Take no more; what is in hand can still be settled. Raises one of BROKER_ERRORS.
+
+        Not to be cancelled, for that closes the channel. Whatever was under way to us is taken until RabbitMQ answers.
+        """
+        await self.stop_keeping()
         if self._consumed is not None and not self._consumed[0].is_closed:
-            await self._consumed[0].basic_cancel(self._consumed[1])
+            with driver_cancellations():
+                await self._consumed[0].basic_cancel(self._consumed[1])
 
     async def close(self) -> None:
         """Send what acknowledgements are still on their way, and close the channel. Raises one of BROKER_ERRORS."""
-        await self._stop_keeping()
+        await self.stop_keeping()
         channel, self._channel, self._consumed = self._channel, None, None
         if channel is not None and not channel.is_closed:
             await channel.close()
+
+    async def stop_keeping(self) -> None:
+        """From now on, don't consume again what isn't consumed any more."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait({keeper}, timeout=STOP_SECONDS)
 
     async def _consume(self) -> None:
         channel = await self._underlay()
@@ -113,11 +128,13 @@ class Subscription:
         while True:
             reopened = await self._reopened_soon()
             try:
-                if await self.consuming():
-                    continue
-                if not reopened:
-                    await self._reopened_soon()
-                await self._begin_again()
+                with driver_cancellations():
+                    if await self.consuming():
+                        continue
+                    if not reopened:
+                        await self._reopened_soon()
+                    async with asyncio.timeout(REPLY_SECONDS):
+                        await self._begin_again()
             except BROKER_ERRORS as error:
                 log.warning("queue_not_consumed", queue=self._queue.name, error=type(error).__name__)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -137,9 +154,3 @@ class Subscription:
         await self._declared.restore()
         await self._consume()
         log.info("queue_consumed_again", queue=self._queue.name)
-
-    async def _stop_keeping(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait({keeper})
