@@ -6,15 +6,22 @@ name and value is escaped once, for the request and for what is signed. A proper
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from oauthlib.common import generate_nonce, generate_timestamp
-from oauthlib.oauth1.rfc5849.signature import base_string_uri, sign_hmac_sha1
+from oauthlib.oauth1.rfc5849.signature import base_string_uri, sign_hmac_sha1_with_client
 from oauthlib.oauth1.rfc5849.utils import escape
 
 from flickrhub_executor.models import Credentials
 
 Escaped = Sequence[tuple[str, str]]
+
+
+class _Secrets(NamedTuple):
+    """What signs, by oauthlib's names."""
+
+    client_secret: str
+    resource_owner_secret: str
 
 
 def escaped(pairs: Iterable[tuple[str, str]]) -> Escaped:
@@ -49,7 +56,7 @@ def authorization(
         ("oauth_token", escape(credentials.oauth_token)),
     ]
     signed = f"{method}&{_base_uri(url)}&{escape(joined(sorted([*fields, *oauth])))}"
-    signature = sign_hmac_sha1(signed, credentials.api_secret, credentials.oauth_token_secret)
+    signature = sign_hmac_sha1_with_client(signed, _Secrets(credentials.api_secret, credentials.oauth_token_secret))
     return "OAuth " + ", ".join(
         [f'{name}="{value}"' for name, value in (*oauth, ("oauth_signature", escape(signature)))]
     )
