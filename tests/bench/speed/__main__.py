@@ -3,7 +3,8 @@
 Runs a stack of its own (RUN_DIR, else `.run-bench`) with limits and cache off and nginx in Flickr's place, and prints
 tables; all figures land in a JSON file. Exit status 1 when a target isn't met; what it means is in docs/performance.md.
 
-    python -m tests.bench.speed [--phases chain,enqueue,offered,saturation,scaling,backlog] [--smoke] [--json PATH]
+    python -m tests.bench.speed [--phases chain,enqueue,offered,saturation,scaling,backlog]
+        [--smoke] [--awake] [--json PATH]
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import uvloop
 
 from deploy.local.stack.places import Places
+from tests.bench.speed.machine import LATENCY, awake
 from tests.bench.speed.phases import Phases
 from tests.bench.speed.progress import say
 from tests.bench.speed.report import report
@@ -63,12 +65,19 @@ def asked_for(arguments: list[str]) -> argparse.Namespace:
         help=f"which, separated by commas: {', '.join(PHASES)} (all unless said otherwise)",
     )
     parser.add_argument("--smoke", action="store_true", help="tiny counts: shows that it runs, says nothing of speed")
+    parser.add_argument(
+        "--awake",
+        action="store_true",
+        help=f"keep the processors from sleeping ({LATENCY}), as low-latency profiles do",
+    )
     parser.add_argument("--json", type=Path, help="where the figures go; .run/bench/<UTC time>.json unless said")
     asked = parser.parse_args(arguments)
     asked.phases = asked.phases.split(",")
     unknown = set(asked.phases) - set(PHASES)
     if unknown:
         parser.error(f"no such phase: {', '.join(sorted(unknown))}")
+    if asked.awake and not os.access(LATENCY, os.W_OK):
+        parser.error(f"--awake needs a {LATENCY} that can be written")
     return asked
 
 
@@ -76,7 +85,9 @@ async def main(arguments: list[str]) -> int:
     """Measure, print, keep; the exit status."""
     asked = asked_for(arguments)
     places = Places.from_environment({"RUN_DIR": os.environ.get("RUN_DIR") or RUN_DIR})
-    results = await measure(places, asked.phases, SMOKE if asked.smoke else Sizes())
+    with awake(asked.awake):
+        results = await measure(places, asked.phases, SMOKE if asked.smoke else Sizes())
+    results.awake = asked.awake
     path = asked.json or default_path(datetime.datetime.now(datetime.UTC))
     write(path, results)
     say(f"\n{report(results)}\n\n{results.seconds:.0f} s in all; {places.shown(path.resolve())}")

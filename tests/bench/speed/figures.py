@@ -58,6 +58,8 @@ class LoadFigures:
     callbacks_again: int
     cpu_ms_per_job: dict[str, float] = field(default_factory=dict)
     resident_most: dict[str, int] = field(default_factory=dict)
+    disk_flush_ms: Spread | None = None
+    """Of the machine's disk meanwhile, by a probe beside the stack."""
 
 
 def median_round(rounds: Sequence[LoadFigures]) -> LoadFigures:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Iterator
 
 from tests.bench.speed.backlog import EXECUTOR, measure_backlog
 from tests.bench.speed.chain import chain_rounds
-from tests.bench.speed.figures import EnqueueFigures, LoadFigures, larger, load_figures, median_round
+from tests.bench.speed.figures import EnqueueFigures, LoadFigures, Spread, larger, load_figures, median_round
 from tests.bench.speed.load import CONNECTIONS
+from tests.bench.speed.machine import flushes
 from tests.bench.speed.mongo_cache import fill_cache
 from tests.bench.speed.processes import GENERATOR, cpu_ms_per_job
 from tests.bench.speed.progress import progress
@@ -108,7 +109,8 @@ class Phases:
         load, processes = self._stack.load, self._stack.processes
         self._jobs += count
         most: dict[str, int] = {}
-        async with processes.watched(most):
+        flushed: list[float] = []
+        async with processes.watched(most), flushes(self._stack.places.run, flushed):
             before = processes.usage()
             with undisturbed():
                 await sending
@@ -116,7 +118,7 @@ class Phases:
             cpu = cpu_ms_per_job(before, processes.usage(), count)
         told = self._told(name, offered=offered)
         self._most = larger(self._most, most)
-        return dataclasses.replace(told, cpu_ms_per_job=cpu, resident_most=most)
+        return dataclasses.replace(told, cpu_ms_per_job=cpu, resident_most=most, disk_flush_ms=Spread.of(flushed))
 
     def _told(self, name: str, *, offered: float | None) -> LoadFigures:
         load = self._stack.load

@@ -10,7 +10,7 @@ MEASURING = (STUB, GENERATOR)
 SMALL_MS = 0.02
 HEADS = (
     *("load", "jobs", "202s/s", "enqueue p50 / p95 / p99 ms", "callbacks/s", "202 to callback ms"),
-    *("enqueue to callback ms", "most pending", "drained/s"),
+    *("enqueue to callback ms", "most pending", "drained/s", "disk flush p50 / p99 / most ms"),
 )
 
 
@@ -42,6 +42,7 @@ def loads_table(loads: Iterable[LoadFigures]) -> str:
                 _told(load.enqueue_to_callback_ms),
                 str(load.most_pending),
                 f"{load.drain_per_second:.0f}",
+                _joined(flush.p50, flush.p99, flush.most) if (flush := load.disk_flush_ms) else "-",
             )
             for load in loads
         ],
@@ -49,9 +50,11 @@ def loads_table(loads: Iterable[LoadFigures]) -> str:
 
 
 def _told(spread: Spread) -> str:
-    return " / ".join(
-        f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in (spread.p50, spread.p95, spread.p99)
-    )
+    return _joined(spread.p50, spread.p95, spread.p99)
+
+
+def _joined(*values: float) -> str:
+    return " / ".join(f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in values)
 
 
 def cpu_table(columns: Mapping[str, Mapping[str, float]]) -> str:
@@ -166,6 +169,7 @@ def report(results: Results) -> str:
     parts += [enqueue_line(results.enqueue)] if results.enqueue else []
     parts += [scaling_table(results.scaling)] if results.scaling else []
     parts += [backlog_tables(results.backlog)] if results.backlog else []
+    parts += ["The processors were kept from sleeping (--awake)."] if results.awake else []
     if results.judgements():
         parts.append(targets_table(results))
     return "\n\n".join(parts)

@@ -28,6 +28,8 @@ class Results:
     memory_before: dict[str, int] = field(default_factory=dict)
     memory_after: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    awake: bool = False
+    """Whether the machine's processors were kept from sleeping."""
 
     @property
     def chain_per_second(self) -> float | None:
@@ -53,6 +55,7 @@ class Results:
             "machine": machine(),
             "revision": _revision(),
             "seconds": round(self.seconds, 1),
+            "awake": self.awake,
             "chain": self.chain.as_json() if self.chain.rounds else None,
             "ratio": self.ratio and round(self.ratio, 3),
             "saturation_rounds": self.saturation_rounds,
