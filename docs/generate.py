@@ -68,8 +68,12 @@ def configuration() -> str:
         "# Configuration",
         "",
         "Made from the settings classes by `make docs`. Every variable is read from the environment at start; a bad",
-        "value stops the service with one line that names it. Any variable `NAME` can be given as `NAME_FILE`, which",
-        "names a file that holds the value: that is how secrets are mounted. An empty value counts as not given.",
+        "value stops the service with one line that names it. An empty value counts as not given.",
+        "",
+        "Any variable `NAME` can be given as `NAME_FILE`, which names a file that holds the value in one line (the",
+        "line ending at its end is dropped): that is how secrets are mounted, so it is shown for secrets only. A file",
+        "that can't be read or is empty, and `NAME` beside `NAME_FILE`, stop the service with one line that names the",
+        "variable.",
         "",
     ]
     shared = set(Settings.model_fields)
@@ -81,19 +85,28 @@ def configuration() -> str:
 
 def _section(title: str, settings: type[Settings], *, only: set[str]) -> list[str]:
     rows = [
-        f"| `{name.upper()}` | {_type(field)} | {_default(field)} | {field.description} |"
+        f"| {_variable(name, field)} | {_type(field)} | {_default(field)} | {field.description} |"
         for name, field in settings.model_fields.items()
         if name in only
     ]
     return [f"## {title}", "", "| variable | type | default | meaning |", "|---|---|---|---|", *rows, ""]
 
 
-def _type(field: FieldInfo) -> str:
+def _variable(name: str, field: FieldInfo) -> str:
+    name = name.upper()
+    return f"`{name}` or `{name}_FILE`" if SecretStr in _options(field) else f"`{name}`"
+
+
+def _options(field: FieldInfo) -> list[Any]:
     kind: Any = field.annotation
-    options = [option for option in get_args(kind) or (kind,) if option is not type(None)]
+    return [option for option in get_args(kind) or (kind,) if option is not type(None)]
+
+
+def _type(field: FieldInfo) -> str:
+    options = _options(field)
     if all(isinstance(option, str) for option in options):
         return ", ".join(f"`{option}`" for option in options)
-    kind = options[0]
+    kind: Any = options[0]
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{member.value}`" for member in kind)
     return {SecretStr: "secret text", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}[
@@ -132,7 +145,8 @@ def env_example() -> str:
         seen |= set(fields)
         lines.append(f"# --- {title}")
         for name, field in fields.items():
-            lines.append(f"# {field.description}")
+            or_file = f" Or {name.upper()}_FILE." if SecretStr in _options(field) else ""
+            lines.append(f"# {field.description}{or_file}")
             required = field.default is PydanticUndefined
             value = "" if required or field.default is None else _plain(field.default)
             lines.append(f"{name.upper()}=" if required else f"# {name.upper()}={value}")

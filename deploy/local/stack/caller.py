@@ -1,9 +1,9 @@
 """What the caller's environment asks of the stack."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from deploy.local.stack.errors import BadSetting
+from flickrhub_common.setting_files import BadSettingFile, read_setting
 
 # Handed only to the services that need them; every one can be given as NAME_FILE too.
 HANDED_OUT = ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS")
@@ -55,13 +55,15 @@ SETTING_PREFIXES = (
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's variables that are settings, NAME_FILE of what is handed out already read.
 
-    Raises BadSetting when such a file can't be read.
+    Raises BadSetting when such a file can't be used, or a variable is given both ways.
     """
     told = {name: value for name, value in environ.items() if value or name in TOLD_BY_NOTHING}
     found = {name: value for name, value in told.items() if _is_setting(name)}
     for name in HANDED_OUT:
         path = found.pop(f"{name}_FILE", None)
-        if path and name not in found:
+        if path:
+            if name in found:
+                raise BadSetting(f"{name}: given twice, as {name} and by {name}_FILE; set one of them")
             found[name] = _read(path, variable=f"{name}_FILE")
     return found
 
@@ -83,6 +85,6 @@ def _is_setting(name: str) -> bool:
 
 def _read(path: str, *, variable: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"{variable}: the file can't be read ({type(error).__name__})") from error
+        return read_setting(path, variable=variable)
+    except BadSettingFile as error:
+        raise BadSetting(str(error)) from None

@@ -118,6 +118,12 @@ def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path) -> Non
         caller.settings({"ENCRYPTION_KEYS_FILE": str(tmp_path / "none")})
 
 
+def test_a_secret_given_both_ways_is_told_by_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("k", encoding="utf-8")
+    with pytest.raises(BadSetting, match=r"^ENCRYPTION_KEYS: given twice"):
+        caller.settings({"ENCRYPTION_KEYS": "k", "ENCRYPTION_KEYS_FILE": str(tmp_path / "keys")})
+
+
 def test_our_own_urls_exported_by_the_callers_shell_name_our_own_servers(places: Places) -> None:
     plan = plan_for(places)
     assert plan_for(places, plan.exported).processes == plan.processes

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 from pydantic import Field
+from pydantic_settings import BaseSettings
 
+from flickrhub_auth.settings import AuthSettings
+from flickrhub_common.setting_files import LARGEST_BYTES
 from flickrhub_common.settings import (
     CLOSING_SECONDS,
     CallbackTargetSettings,
     FlickrSettings,
     InternalSettings,
     MongoSettings,
+    PhotoStoreSettings,
     RabbitSettings,
     RedisSettings,
     SealingSettings,
@@ -19,9 +23,26 @@ from flickrhub_common.settings import (
     UploadSourceSettings,
     load,
 )
+from flickrhub_dlq.settings import DlqSettings
+from flickrhub_executor.settings import ExecutorSettings
+from flickrhub_gateway.settings import GatewaySettings
+from flickrhub_notifier.settings import NotifierSettings
 
 KEY = "k1:" + base64.b64encode(bytes(32)).decode()
 SECRET = "hunter2-do-not-repeat"
+VALUES = {
+    "RABBIT_URL": "amqp://user:pw@rabbit/",
+    "MONGO_URL": "mongodb://user:pw@mongo/",
+    "REDIS_URL": "redis://:pw@redis/0",
+    "INTERNAL_API_TOKEN": "i" * 16,
+    "ENCRYPTION_KEYS": KEY,
+    "UPLOAD_S3_SECRET_ACCESS_KEY": "s3",
+}
+
+
+def secret_names(settings: type[BaseSettings]) -> list[str]:
+    """The settings of a class that hold a secret."""
+    return [name for name, field in settings.model_fields.items() if "SecretStr" in str(field.annotation)]
 
 
 class Everything(
@@ -40,10 +61,13 @@ class Everything(
     tags: list[str] = Field(default_factory=list, description="A value of more than one part.")
 
 
+SECRETS = [name.upper() for name in secret_names(Everything)]
+
+
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what is required; whatever the caller's shell holds is out of it."""
-    for name in Everything.model_fields:
+    for name in {*Everything.model_fields, *PhotoStoreSettings.model_fields}:
         monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.delenv(f"{name.upper()}_FILE", raising=False)
     monkeypatch.setenv("MONGO_URL", "mongodb://localhost/")
@@ -73,12 +97,10 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert load(Everything).port == 3000
 
 
-@pytest.mark.parametrize(
-    "text", ["amqp://user:pw@rabbit/", "amqp://user:pw@rabbit/\n", "  amqp://user:pw@rabbit/ \r\n"]
-)
-def test_a_value_can_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_value_can_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ending: str) -> None:
     file = tmp_path / "secret"
-    file.write_text(text)
+    file.write_bytes(b"amqp://user:pw@rabbit/" + ending.encode())
     monkeypatch.setenv("RABBIT_URL_FILE", str(file))
     assert load(Everything).rabbit_url.get_secret_value() == "amqp://user:pw@rabbit/"
 
@@ -99,24 +121,83 @@ def test_a_required_value_may_come_from_a_file_alone(monkeypatch: pytest.MonkeyP
     assert load(Everything).key_ring().keys[0][0] == "k1"
 
 
-def test_a_variable_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_spaces_in_a_file_belong_to_the_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "name").write_text(" two words \n")
+    monkeypatch.setenv("SERVICE_ENV_FILE", str(tmp_path / "name"))
+    assert load(Everything).service_env == " two words "
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_given_both_ways_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    (tmp_path / "value").write_text(SECRET)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "value"))
+    monkeypatch.setenv(name, SECRET)
+    with pytest.raises(SystemExit) as caught:
+        load(Everything)
+    assert_one_line_about(name, caught.value.code)
+    assert f"{name}_FILE" in str(caught.value.code)
+
+
+def test_an_empty_variable_beside_its_file_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "value").write_text("8081")
     monkeypatch.setenv("PORT_FILE", str(tmp_path / "value"))
-    monkeypatch.setenv("PORT", "8082")
-    assert load(Everything).port == 8082
+    monkeypatch.setenv("PORT", "")
+    assert load(Everything).port == 8081
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"])
-def test_a_file_that_cant_be_read_ends_the_process_with_its_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "can't be read (FileNotFoundError)"),
+        (SECRET.encode() + b"\xff", "can't be read (UnicodeDecodeError)"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"  \n\n", "is empty"),
+        (SECRET.encode() + b"\n\n", "holds more than one line"),
+        (f"{SECRET}\r\n{SECRET}\n".encode(), "holds more than one line"),
+        (SECRET.encode() * LARGEST_BYTES, "is larger than 64 KiB"),
+    ],
+)
+def test_a_file_that_cant_be_used_ends_the_process_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: bytes | None, reason: str
 ) -> None:
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
-    monkeypatch.setenv("RABBIT_URL_FILE", str(file))
+    monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(f"{name}_FILE", str(file))
     with pytest.raises(SystemExit) as caught:
         load(Everything)
-    assert str(caught.value.code).startswith("RABBIT_URL_FILE: the file can't be read")
+    assert_one_line_about(f"{name}_FILE", caught.value.code)
+    assert str(caught.value.code) == f"{name}_FILE: the file {reason}"
+
+
+def test_a_folder_is_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REDIS_URL_FILE", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"^REDIS_URL_FILE: the file can't be read \(IsADirectoryError\)$"):
+        load(Everything)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        pytest.param(settings, name.upper(), id=f"{settings.__name__}-{name}")
+        for settings in (GatewaySettings, AuthSettings, ExecutorSettings, NotifierSettings, DlqSettings)
+        for name in secret_names(settings)
+    ],
+)
+def test_every_secret_of_every_service_and_tool_can_lie_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: type[BaseSettings], name: str
+) -> None:
+    monkeypatch.setenv("UPLOAD_S3_ACCESS_KEY_ID", "AKIA")
+    if name != "UPLOAD_S3_SECRET_ACCESS_KEY":
+        monkeypatch.setenv("UPLOAD_S3_SECRET_ACCESS_KEY", "it")
+    value = VALUES[name]
+    (tmp_path / "value").write_text(value + "\n")
+    monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "value"))
+    assert getattr(load(settings), name.lower()).get_secret_value() == value
 
 
 def test_a_bad_value_in_a_file_names_the_variable_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

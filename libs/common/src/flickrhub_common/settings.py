@@ -1,19 +1,15 @@
 """Settings from the environment: typed, documented, checked at start, secrets also from files.
 
-Every variable ``NAME`` can be given as ``NAME_FILE`` instead, the path of a file that holds the value (as Kubernetes
-and Docker mount secrets). A bad value ends the process with one line that names the variable and never repeats it.
+Every variable ``NAME`` can be given as ``NAME_FILE`` instead (``setting_files``). A bad value ends the process with one
+line that names the variable and never repeats it.
 """
 
-import os
 import re
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -21,29 +17,13 @@ from pydantic_settings import (
 
 from flickrhub_common.addresses import AddressPolicy
 from flickrhub_common.sealing import KeyRing
+from flickrhub_common.setting_files import FilesSource
 
 S = TypeVar("S", bound=BaseSettings)
 
 CLOSING_SECONDS = 3.5
 """What parting from clients and closing every connection take at the most, when the servers are silent."""
 SHORTEST_STOP_SECONDS = 3.0
-
-
-class _FilesSource(EnvSettingsSource):
-    """Reads NAME from the file that NAME_FILE names."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        variable = f"{field_name.upper()}_FILE"
-        path = os.environ.get(variable)
-        if not path:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, UnicodeDecodeError) as error:
-            raise SystemExit(f"{variable}: the file can't be read ({type(error).__name__})") from error
-
-    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
-        return value
 
 
 class Settings(BaseSettings):
@@ -108,7 +88,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment first, then files named by it."""
-        return init_settings, env_settings, _FilesSource(settings_cls)
+        return init_settings, env_settings, FilesSource(settings_cls)
 
 
 class RabbitSettings(BaseSettings):
