@@ -1,4 +1,4 @@
-"""OAuth 1.0a signatures of calls, by oauthlib's primitives; pure but for the nonce and the time.
+"""OAuth 1.0a signatures of calls and uploads, by oauthlib's primitives; pure but for the nonce and the time.
 
 oauthlib's ``Client`` takes a request apart, sorts it and puts it together again: 0.17 ms a signature, here 0.04. Every
 name and value is escaped once, for the request and for what is signed. A property holds the two to the same header.

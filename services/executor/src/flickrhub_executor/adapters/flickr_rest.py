@@ -7,7 +7,7 @@ from opentelemetry.trace import SpanKind, Tracer, get_current_span
 
 from flickrhub_common.call_client import BrokenOff, CallClient, NotSent, ReplyTooLong
 from flickrhub_executor.adapters.call_signing import authorization, escaped, joined
-from flickrhub_executor.adapters.flickr_http import retry_after_seconds
+from flickrhub_executor.adapters.flickr_http import broken_off, not_reached, retry_after_seconds, too_large, too_late
 from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials, FlickrCall, FlickrReply
 
@@ -70,9 +70,9 @@ def _no_answer(error: Exception) -> TransientFailure:
     """What became of a call without a whole answer: in doubt, unless nothing was sent."""
     match error:
         case NotSent():
-            return TransientFailure("Flickr can't be reached.", code="ERR_FLICKR_UNREACHABLE")
+            return not_reached()
         case TimeoutError():
-            return TransientFailure("Flickr didn't answer in time.", code="ERR_FLICKR_TIMEOUT", doubtful=True)
+            return too_late(sent=True)
         case ReplyTooLong():
-            return TransientFailure("Flickr's answer is too large.", code="ERR_FLICKR_BAD_REPLY", doubtful=True)
-    return TransientFailure("The connection to Flickr broke.", code="ERR_FLICKR_UNREACHABLE", doubtful=True)
+            return too_large()
+    return broken_off(sent=True)

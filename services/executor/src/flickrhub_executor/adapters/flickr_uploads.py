@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from flickrhub_common.http_client import HttpClient, HttpError
-from flickrhub_executor.adapters.flickr_http import form, no_answer, read_reply, retry_after_seconds, signed_form
+from flickrhub_executor.adapters.call_signing import authorization, escaped
+from flickrhub_executor.adapters.flickr_http import no_answer, read_reply, retry_after_seconds
 from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import Credentials, FlickrReply, UploadCall
 
@@ -64,7 +65,7 @@ class FlickrUploads:
 
     def _signature(self, call: UploadCall, credentials: Credentials) -> dict[str, str]:
         """The ``Authorization`` of the fields as a form: RFC 5849 would leave a multipart body out, Flickr doesn't."""
-        return {"Authorization": signed_form(self._url, form(call.fields), credentials)["Authorization"]}
+        return {"Authorization": authorization("POST", self._url, escaped(call.fields), credentials)}
 
 
 class _Stopped(Exception):
