@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import TracerProvider
 from starlette.middleware import Middleware
 
@@ -27,6 +26,7 @@ from flickrhub_common.photo_store import PhotoStore, open_photo_store
 from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.server import UNTRACED, Lifespan, make_app
 from flickrhub_common.settings import GRIDFS
+from flickrhub_common.telemetry import records
 from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
 from flickrhub_gateway.adapters.jobs import MongoJobs
 from flickrhub_gateway.adapters.request_counts import OwnCounts, RedisCounts
@@ -103,23 +103,24 @@ def make_gateway_app(
 
     No span is made for the OAuth callback, whose query holds the verifier.
     """
-    records = getattr(tracer_provider, "sampler", None) is not ALWAYS_OFF
+    recorded = records(tracer_provider)
     app = make_app(
         title="FlickrHub",
         description=DESCRIPTION,
         lifespan=lifespan,
         tracer_provider=tracer_provider,
         larger_bodies={uploads.UPLOADS_PATH: uploads.MAX_UPLOAD_BYTES},
-        untraced=UNTRACED | {http.CALLBACK_PATH} | (frozenset() if records else http.EVERY_JOBS.keys()),
+        untraced=UNTRACED | {http.CALLBACK_PATH} | (frozenset() if recorded else http.EVERY_JOBS.keys()),
         middleware=[
             Middleware(RequestLimits, frozenset({*http.USER_PATHS, *uploads.USER_PATHS})),
             *([Middleware(Cors, origins)] if origins else []),
         ],
     )
 
-    if tracer_provider is not None and not records:
+    if tracer_provider is not None and not recorded:
         app.add_middleware(TraceContext, tracer_provider, http.EVERY_JOBS)
     refused = cast("Refused", app.exception_handlers[HubError])
+    # Innermost, behind all that make_app adds: add_middleware would put it before them.
     app.user_middleware.append(Middleware(Direct, http.EVERY_JOBS, refused))
 
     def checks(request: Request) -> Mapping[str, Check]:
