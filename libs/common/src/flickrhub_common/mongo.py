@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
@@ -97,6 +97,22 @@ async def making_indexes(database: Database) -> AsyncIterator[None]:
     await ping_mongo(database.client)
     with mongo_errors(), pymongo.timeout(INDEXING_SECONDS):
         yield
+
+
+async def index_what_expires(collection: Collection) -> None:
+    """Have the server delete documents at their ``expires_at``. Those without one aren't in the index: no cost."""
+    await collection.create_index(
+        "expires_at",
+        name="ended",
+        expireAfterSeconds=0,
+        partialFilterExpression={"expires_at": {"$type": "date"}},
+    )
+
+
+async def drop_indexes(collection: Collection, names: Iterable[str]) -> None:
+    """Drop those of these indexes, made by earlier versions, that there are."""
+    for name in set(names) & set(await collection.index_information()):
+        await collection.drop_index(name)
 
 
 def insertion(document: Document) -> Write:

@@ -11,7 +11,16 @@ from datetime import datetime, timedelta
 
 from flickrhub_common.batching import Batcher
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.mongo import Database, Document, insertion, making_indexes, mongo_errors, write_together
+from flickrhub_common.mongo import (
+    Database,
+    Document,
+    drop_indexes,
+    index_what_expires,
+    insertion,
+    making_indexes,
+    mongo_errors,
+    write_together,
+)
 from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_gateway.adapters.job_documents import document_of, job_of, report_of, update_of
 from flickrhub_gateway.models import OPEN, Job, JobChange, JobReport, State
@@ -27,8 +36,6 @@ _UNPUBLISHED: Document = {"published_at": None, "state": State.QUEUED.value}
 """What the sweeper looks for. A job that has moved on was published, marked or not."""
 _OPEN: Document = {"state": {"$in": sorted(OPEN)}}
 _OPEN_INDEX = "open_jobs"
-_EXPIRES: Document = {"expires_at": {"$type": "date"}}
-"""For the index of jobs that go some day: it costs the others nothing."""
 _OUTDATED = {"user_id_1_created_at_1", "expires_at_1"}
 """Indexes of earlier versions: one served no query, the other held every job."""
 _REPORTED = dict.fromkeys(("target", "state", "attempts", "trace_id", "result", "failure"), 1)
@@ -47,14 +54,11 @@ class MongoJobs:
         """Make the indexes; safe to repeat."""
         async with making_indexes(self._jobs.database):
             await self._jobs.create_index("created_at", name="unpublished", partialFilterExpression=_UNPUBLISHED)
-            await self._jobs.create_index(
-                "expires_at", name="ended", expireAfterSeconds=0, partialFilterExpression=_EXPIRES
-            )
+            await index_what_expires(self._jobs)
             await self._jobs.create_index(
                 [("user_id", 1), ("state", 1)], name=_OPEN_INDEX, partialFilterExpression=_OPEN
             )
-            for name in _OUTDATED & set(await self._jobs.index_information()):
-                await self._jobs.drop_index(name)
+            await drop_indexes(self._jobs, _OUTDATED)
         self._indexed = True
 
     async def check_indexes(self) -> None:

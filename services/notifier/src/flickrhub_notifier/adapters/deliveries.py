@@ -3,15 +3,20 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from flickrhub_common.mongo import Database, Document, making_indexes, mongo_errors
+from flickrhub_common.mongo import (
+    Database,
+    Document,
+    drop_indexes,
+    index_what_expires,
+    making_indexes,
+    mongo_errors,
+)
 from flickrhub_common.sealed_documents import SealedDocuments
 from flickrhub_notifier.adapters.delivery_documents import delivery_of, given_up_document
 from flickrhub_notifier.adapters.delivery_writes import HISTORY, OUT_OF_LINE, DeliveryWrites
 from flickrhub_notifier.models import EXPIRED, Attempt, Delivery, DeliveryState, Verdict
 
 COLLECTION = "deliveries"
-_EXPIRES: Document = {"expires_at": {"$type": "date"}}
-"""For the index of deliveries that go some day: it costs the others nothing."""
 _OUTDATED = {"expires_at_1"}
 """Indexes of earlier versions: this one held every delivery."""
 
@@ -33,17 +38,11 @@ class MongoDeliveries:
             await self._documents.create_index(
                 [("updated_at", -1)], name="given_up", partialFilterExpression={"given_up": True}
             )
-            await self._documents.create_index(
-                "expires_at",
-                name="ended",
-                expireAfterSeconds=0,
-                partialFilterExpression=_EXPIRES,
-            )
+            await index_what_expires(self._documents)
             await self._documents.create_index(
                 [("line", 1), ("line_at", 1)], name="lines", partialFilterExpression={"line": {"$exists": True}}
             )
-            for name in _OUTDATED & set(await self._documents.index_information()):
-                await self._documents.drop_index(name)
+            await drop_indexes(self._documents, _OUTDATED)
 
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery; or give the one there is."""
