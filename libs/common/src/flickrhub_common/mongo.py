@@ -135,10 +135,11 @@ def repeatable_update(wanted: Document, change: Document) -> Write:
 
 
 async def write_together(collection: Collection, writes: Sequence[Write]) -> list[Exception | None]:
-    """Make writes, each to a document of its own, in one operation; for each what was wrong with it, or None.
+    """Make writes of one kind, each to a document of its own, in one operation; what was wrong with each, or None.
 
     None means what it means for a single write: acknowledged by a majority, journaled. What is wrong with one doesn't
-    stop the others, be it refused by the server or impossible to send. Raises Unavailable when none is certain.
+    stop the others, be it refused by the server or impossible to send. Raises Unavailable when none is certain: the
+    driver makes an operation of each kind, and an outage in one would hide what became of the others.
     """
     try:
         with mongo_errors():
