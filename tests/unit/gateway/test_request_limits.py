@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,6 +93,15 @@ async def test_a_clock_that_goes_back_shuts_nobody_out() -> None:
 )
 def test_a_client_is_who_trusted_proxies_say_it_is(peer: str | None, forwarded: list[str], address: str) -> None:
     assert client_address(peer, forwarded, PROXIES) == address
+
+
+def test_what_a_client_makes_up_is_not_kept() -> None:
+    tracemalloc.start()
+    for number in range(200):
+        assert client_address("10.0.0.1", [f"{number}" * 8_000], PROXIES) == "10.0.0.1"
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 @dataclass

@@ -86,7 +86,6 @@ class Messaging:
         at most). After that ``on_given_up`` has the message and sees to its dead letter; without it, it is just buried.
         A handler under way goes on when the connection is lost, beside the copy of its message that comes then.
         """
-
         work = WORK_QUEUES[queue]
         declared = ConsumedQueue(name=queue, arguments=work.arguments(), bindings=work.bindings())
         by_name = {model.name: model for model in models}

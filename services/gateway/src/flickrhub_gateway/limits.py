@@ -12,6 +12,9 @@ from flickrhub_common.addresses import IpAddress, IpNetwork
 MINUTE = 60.0
 _ROUNDING = 1e-4
 """Seconds, and thousandths of a request: what adding up thousands of fractions may be off by."""
+_LONGEST_ADDRESS = 64
+"""Characters of an address as proxies write it, with brackets, a zone and a port. What is longer isn't kept: it is
+whatever a client wrote."""
 _CLOCKS = 1.0
 """Seconds a clock may go back before what was noted by it is forgotten."""
 
@@ -98,10 +101,14 @@ def client_address(peer: str | None, forwarded: Iterable[str], trusted: Sequence
     return str(found or "unknown")
 
 
-@lru_cache(maxsize=4096)
 def _address(text: str) -> IpAddress | None:
     """An address with or without a port, as proxies write it."""
     text = text.strip()
+    return _read(text) if len(text) <= _LONGEST_ADDRESS else _read.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str) -> IpAddress | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

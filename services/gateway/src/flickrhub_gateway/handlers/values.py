@@ -42,6 +42,7 @@ def plain_secret(value: SecretStr) -> SecretStr:
 
 def callable_url(url: str, policy: AddressPolicy) -> str:
     """A URL the hub may call, by the policy."""
+    # A longer one is refused too, but not kept: a thousand that fill their bodies would take a gigabyte.
     why = _refusal(url, policy) if len(url) <= MAX_URL_LENGTH else _refusal.__wrapped__(url, policy)
     if why is not None:
         raise PydanticCustomError("refused_url", "{why}", {"why": why})
