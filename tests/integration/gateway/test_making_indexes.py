@@ -74,6 +74,13 @@ async def test_an_index_of_a_large_collection_has_the_time_that_it_takes_and_not
     assert limits.seconds["find"] <= OPERATION_SECONDS
 
 
+async def test_indexes_of_earlier_versions_go(database: Database) -> None:
+    await database["jobs"].create_index("expires_at")
+    for _ in range(2):
+        await MongoJobs(database).make_indexes()
+        assert set(await database["jobs"].index_information()) == {"_id_", "unpublished", "ended", "open_jobs"}
+
+
 async def test_a_stop_doesnt_wait_for_an_index(database: Database, limits: Limits, proxy: TcpProxy) -> None:
     limits.at_indexing = proxy.stall
     async with beside(MongoJobs(database).make_indexes()):

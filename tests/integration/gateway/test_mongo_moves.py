@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from flickrhub_common.mongo import Database, make_mongo
 from flickrhub_common.settings import MongoSettings
 from flickrhub_gateway.adapters.jobs import COLLECTION, MongoJobs
 from flickrhub_gateway.models import JobChange, Result, Run, State, sources_of
+from tests.unit.gateway.fakes import a_job
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RESULT = Result(flickr="{}", from_cache=False, http_status=200, duration_ms=1)
@@ -70,3 +71,18 @@ async def test_a_job_that_is_opened_again_has_nothing_of_its_first_run(database:
     found = await database[COLLECTION].find_one({"_id": "j"})
     assert found is not None
     assert ("failure" in found, "expires_at" in found, found["result"]["flickr"]) == (False, False, "{}")
+
+
+async def test_a_job_that_has_moved_on_is_neither_marked_nor_swept(database: Database) -> None:
+    """Nor is one that runs again: its message went out with the replay, and the sweeper's would be of its first run."""
+    jobs, later = MongoJobs(database), AT + timedelta(days=1)
+    for job_id in ("again", "ended", "waits"):
+        await jobs.add(a_job(job_id, created_at=AT))
+    await jobs.apply(change("ended", State.COMPLETED, 0))
+    await jobs.apply(change("again", State.FAILED, 0))
+    await jobs.apply(change("again", State.QUEUED, 1))
+    await jobs.mark_published(["again", "ended"], at=later)
+    marks = [found["published_at"] async for found in database[COLLECTION].find().sort("_id")]
+    assert marks == [AT, None, None]
+    swept = await jobs.claim_unpublished(created_before=later, now=later, limit=10)
+    assert [job.id for job in swept] == ["waits"]

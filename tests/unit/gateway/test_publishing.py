@@ -12,7 +12,7 @@ from opentelemetry import trace
 from flickrhub_common.contracts import Callback, JobRequested, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.testing import FakeClock, FakeMessaging
-from flickrhub_gateway.models import Job, JobChange, State
+from flickrhub_gateway.models import Job
 from flickrhub_gateway.usecases import publish_jobs
 from flickrhub_gateway.usecases.mark_published import LOOK_SECONDS, MarkPublished
 from flickrhub_gateway.usecases.publish_job import PublishJob, message_of
@@ -111,26 +111,6 @@ async def test_no_job_that_was_confirmed_in_time_is_swept_whenever_the_sweep_com
         world.clock.advance(AFTER.total_seconds())
         assert await world.sweep() == 0
     assert world.sent() == [job.id]
-
-
-async def test_a_job_that_was_quick_is_neither_marked_nor_swept(world: World) -> None:
-    [job] = world.hold(1)
-    await world.publish(job)
-    await world.jobs.apply(JobChange(job_id=job.id, state=State.COMPLETED, attempts=1, at=world.clock.now()))
-    await world.marks.flush()
-    assert world.jobs.kept[job.id].published_at is None
-    world.clock.advance(60)
-    assert await world.sweep() == 0
-
-
-async def test_a_quick_job_that_is_run_again_is_not_swept_either(world: World) -> None:
-    """Its message went out with the replay; the sweeper's would be that of its first run."""
-    [job] = world.hold(1)
-    now = world.clock.now()
-    await world.jobs.apply(JobChange(job_id=job.id, state=State.FAILED, attempts=1, at=now))
-    await world.jobs.apply(JobChange(job_id=job.id, state=State.QUEUED, attempts=0, at=now, replay=1))
-    world.clock.advance(60)
-    assert await world.sweep() == 0
 
 
 async def test_what_is_noted_during_a_mark_waits_for_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
