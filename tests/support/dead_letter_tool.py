@@ -3,7 +3,8 @@
 import io
 
 from flickrhub_common.settings import RabbitSettings
-from flickrhub_dlq.cli import Tool, parser
+from flickrhub_dlq.arguments import parser
+from flickrhub_dlq.cli import Tool
 
 
 async def run_tool(settings: RabbitSettings, *arguments: str) -> tuple[int, list[str], str]:
