@@ -1,12 +1,14 @@
-"""What is written together is sent together, in order, and before whatever ends the stream."""
+"""What is written together is sent together, in order, before whatever ends the stream; a connection ends for good."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from yarl import URL
 
-from flickrhub_common.gathered_writes import GatheredWrites
+from flickrhub_common.gathered_writes import GatheredWrites, GatheringConnection
 
 
 class Sent:
@@ -71,3 +73,36 @@ async def test_draining_sends_at_once() -> None:
 
 async def test_the_rest_is_the_stream_s_own() -> None:
     assert writing(Sent()).transport == "the transport"
+
+
+async def test_of_a_connection_that_cant_be_made_nothing_is_left() -> None:
+    connection = GatheringConnection(URL("amqp://127.0.0.1:1"))
+    with pytest.raises(OSError, match="Connect call failed"):
+        await connection.connect()
+    assert connection.is_closed
+
+
+async def test_nor_of_one_that_nobody_waits_for_any_more() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        connection = GatheringConnection(URL(f"amqp://127.0.0.1:{silent.getsockname()[1]}"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await connection.connect()
+    assert connection.is_closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Silent:
+    """A transport whose other end doesn't take leave."""
+
+    async def close(self, _: object) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_close_that_is_cut_off_is_the_last() -> None:
+    connection = GatheringConnection(URL("amqp://127.0.0.1:1"))
+    connection.transport = cast("Any", Silent())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await connection.close()
+    assert connection.is_closed

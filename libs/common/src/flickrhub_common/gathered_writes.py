@@ -8,6 +8,8 @@ import asyncio
 from typing import Any, cast
 
 from aio_pika import RobustConnection
+from aio_pika.abc import TimeoutType
+from aiormq.abc import ExceptionType
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from yarl import URL
 
@@ -79,6 +81,22 @@ class GatheringConnection(RobustConnection):
     def __init__(self, url: URL, **named: Any) -> None:
         super().__init__(url, **named)
         self._opened = self.kwargs["transport_factory"] = GatheringTransport()
+
+    async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109 - the driver's call
+        """Connect for the first time. Raises the driver's errors, and then nothing is left of it."""
+        try:
+            await super().connect(timeout)
+        except BaseException:  # cancelled, too: the driver's task would go on trying
+            await self.close()
+            raise
+
+    async def close(self, exc: ExceptionType | None = asyncio.CancelledError) -> None:
+        """Close; for good also when that is cut off, as by a server that fell silent."""
+        try:
+            await super().close(exc)
+        finally:
+            if self.transport is None and not self.is_closed:  # Else the driver would close it once more when it is
+                await super().close(exc)  # collected, in whatever loop there is then, or in none.
 
     async def room_to_write(self) -> None:
         """Wait while RabbitMQ doesn't read what was written; it would pile up here, with every attempt once more.
