@@ -102,6 +102,19 @@ async def test_a_mark_is_put_off_until_a_quarter_of_the_time_to_the_sweep_is_ove
         await eventually(lambda: world.jobs.marked == [[young.id], [old.id]], every=0.01)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["old first", "young first"])
+async def test_the_first_that_is_due_has_all_marked(world: World, turned: bool) -> None:
+    [old] = world.hold(1)
+    world.clock.advance(AFTER.total_seconds() / 4)
+    young = a_job("young", created_at=world.clock.now())
+    world.jobs.hold(young)
+    for job in (young, old) if turned else (old, young):
+        await world.publish(job)
+    async with world.running():
+        await eventually(lambda: world.jobs.marked, every=0.01, within=2)
+    assert [sorted(batch) for batch in world.jobs.marked] == [[old.id, young.id]]
+
+
 async def test_no_job_that_was_confirmed_in_time_is_swept_whenever_the_sweep_comes(world: World) -> None:
     [job] = world.hold(1)
     async with world.running():
