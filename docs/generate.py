@@ -1,7 +1,7 @@
 """Writes the documents that are made from code: `make docs`; with --check, tells which are out of date (exit 1).
 
 docs/configuration.md and .env.example come from the settings classes, docs/asyncapi.json from the messages and the
-topology, docs/openapi.json from the gateway.
+topology, docs/openapi.json from the gateway, docs/metrics.md from the definitions of metrics.
 """
 
 import json
@@ -15,12 +15,18 @@ from pydantic import SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from flickrhub_auth.adapters.meter import AUTH_METRICS
 from flickrhub_auth.settings import AuthSettings
 from flickrhub_common import contracts, topology
 from flickrhub_common.contracts import Message
+from flickrhub_common.metrics import Kind, Label, Metric
+from flickrhub_common.service_metrics import EVERY_SERVICE
 from flickrhub_common.settings import Settings
+from flickrhub_executor.adapters.meter import EXECUTOR_METRICS
 from flickrhub_executor.settings import ExecutorSettings
+from flickrhub_gateway.adapters.meter import GATEWAY_METRICS
 from flickrhub_gateway.settings import GatewaySettings
+from flickrhub_notifier.adapters.meter import NOTIFIER_METRICS
 from flickrhub_notifier.settings import NotifierSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +36,17 @@ SERVICES: dict[str, type[Settings]] = {
     "executor": ExecutorSettings,
     "notifier": NotifierSettings,
 }
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "every service": EVERY_SERVICE,
+    "gateway": GATEWAY_METRICS,
+    "auth": AUTH_METRICS,
+    "executor": EXECUTOR_METRICS,
+    "notifier": NOTIFIER_METRICS,
+}
 
+
+_MOST_SHOWN = 12
+"""Values of a label that are listed; of queues there are more."""
 
 _NAMES: dict[Any, str] = {
     SecretStr: "secret text",
@@ -59,6 +75,7 @@ def documents() -> Iterator[tuple[str, str]]:
     """Path below the root, and text, of each generated document."""
     yield "docs/configuration.md", configuration()
     yield ".env.example", env_example()
+    yield "docs/metrics.md", metrics()
     yield "docs/asyncapi.json", json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -152,6 +169,62 @@ def env_example() -> str:
             lines.append(f"{name.upper()}=" if required else f"# {name.upper()}={value}")
         lines.append("")
     return "\n".join(lines)
+
+
+_METRICS_PAGE = """# Metrics
+
+Made from the definitions in the code by `make docs`. Every process shows its metrics at `/metrics` on a port of its
+own (`METRICS_PORT`, 9464 unless told otherwise; 0 is none), in Prometheus' text form, from before it opens until after
+it has closed. There is no password: keep the port inside. On the local stack `make status` names each process's port,
+and `.run/env` has it (`GATEWAY_METRICS_PORT` …).
+
+A look waits one second at most for figures that others have to be asked for (queues, stores, budgets, breakers). These
+are good for 5 s; of whoever can't be asked there are none (`NaN` where a metric has no labels), never old ones.
+
+**Labels** take the values listed here, and whatever else comes is counted as `other`: methods, hosts, users and ids
+never make series. Only `key` shows values from outside, hashed and so many at most. A page has at most {most} lines of
+our own.
+
+**Several processes** of a service are put together as the last column says: `sum` of counters' rates, histograms'
+buckets and what each has for itself; `max` (or `min`) of what each sees of the same thing, which would be counted
+twice:
+
+```
+sum by (outcome) (rate(flickrhub_jobs_ended_total[5m]))
+histogram_quantile(0.95, sum by (le) (rate(flickrhub_job_seconds_bucket[5m])))
+max by (queue) (flickrhub_queue_messages)
+min by (key) (flickrhub_budget_left_calls)
+```
+
+A counter begins at 0 with its process; a process killed between an effect and its count has counted one too few. The
+client library adds what a process uses: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
+`process_open_fds`, `process_start_time_seconds`. Why it is that library: [ADR 25](adr/0025-prometheus-client.md).
+"""
+
+
+def metrics() -> str:
+    """docs/metrics.md: every metric of every service."""
+    most = max(sum(one.most_series for one in (*EVERY_SERVICE, *own)) for own in METRICS.values())
+    lines = [_METRICS_PAGE.format(most=f"{most:,}")]
+    for title, defined in METRICS.items():
+        lines += [f"## {title[0].upper()}{title[1:]}", "", "| metric | type | labels | meaning | replicas |"]
+        lines += ["|---|---|---|---|---|", *(_metric(metric) for metric in defined), ""]
+    return "\n".join(lines)
+
+
+def _metric(metric: Metric) -> str:
+    labels = "<br>".join(_label(label) for label in metric.labels) or "none"
+    meaning = metric.meaning
+    if metric.kind is Kind.HISTOGRAM:
+        meaning += f" Up to {', '.join(f'{bound:g}' for bound in metric.buckets)} s."
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {meaning} | {metric.across} |"
+
+
+def _label(label: Label) -> str:
+    if not label.values:
+        return f"`{label.name}`: {label.most} values at most"
+    shown = label.values if len(label.values) <= _MOST_SHOWN else (*label.values[:_MOST_SHOWN], "…")
+    return f"`{label.name}`: {', '.join(shown)}"
 
 
 def asyncapi() -> dict[str, Any]:

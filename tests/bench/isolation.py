@@ -190,6 +190,7 @@ async def _notifier(rabbit_url: str, logs: Path, *, database: str) -> asyncio.su
         **base_environment(),
         "HOST": "127.0.0.1",
         "PORT": "0",
+        "METRICS_PORT": "0",
         "RABBIT_URL": rabbit_url,
         "MONGO_URL": needed("MONGO_URL"),
         "MONGO_DB": database,

@@ -43,7 +43,7 @@ async def _start(places: Places, name: str, port: int) -> Process:
     spec = json.loads((places.programs / f"{name}.json").read_text(encoding="utf-8"))
     spec |= {
         "name": twin,
-        "env": spec["env"] | {"PORT": str(port)},
+        "env": spec["env"] | {"PORT": str(port), "METRICS_PORT": "0"},
         "log": str(places.logs / f"{twin}.log"),
         "pid": str(places.pids / f"{twin}.pid"),
         "identity": str(places.programs / f"{twin}.identity"),

@@ -118,6 +118,7 @@ def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
     """The necessary variables, and the settings, in which `{gateway}` stands for the gateway's address, `{vhost}` …"""
     necessary = {
         "HOST": "127.0.0.1",
+        "METRICS_PORT": "0",
         "RABBIT_URL": str(URL(needed("RABBIT_URL")).with_path(hub.rabbit.vhost)),
         "MONGO_URL": hub.mongo_url,
         "MONGO_DB": hub.mongo_db,

@@ -8,7 +8,7 @@ from flickrhub_common.setting_files import BadSettingFile, read_setting
 # Handed only to the services that need them; every one can be given as NAME_FILE too.
 HANDED_OUT = ("RABBIT_URL", "MONGO_URL", "REDIS_URL", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS")
 # What the stack decides for each process, whatever the caller's environment says.
-DECIDED = ("PORT", "HOST", "TARGET", "AUTH_URL", "FLICKR_SIM_URL")
+DECIDED = ("PORT", "METRICS_PORT", "HOST", "TARGET", "AUTH_URL", "FLICKR_SIM_URL")
 # Of the shell, of make or of another interpreter: no business of a service.
 FOREIGN = (
     "PYTHONPATH",

@@ -25,6 +25,7 @@ PORT_OF = {name: f"{name.upper().replace('-', '_')}_PORT" for name in SERVICES} 
     "redis": "REDIS_PORT",
     "epmd": "EPMD_PORT",
 }
+METRICS_PORT_OF = {name: f"{name.upper().replace('-', '_')}_METRICS_PORT" for name in SERVICES}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.local.stack import caller, executables, mongo, rabbitmq, redis
 from deploy.local.stack.credentials import Credentials
 from deploy.local.stack.places import Places, write_private
-from deploy.local.stack.plan import PORT_OF, Plan, needs
+from deploy.local.stack.plan import METRICS_PORT_OF, PORT_OF, Plan, needs
 from deploy.local.stack.service_settings import ensure_usable
 
 
@@ -71,6 +71,7 @@ def _service(name: str, plan: Plan, places: Places, environ: Mapping[str, str]) 
         journal = {"SIM_STATE_FILE": str(places.data / "flickr-sim.journal")}
         return Program(name, argv, journal | env | {"SIM_HOST": "127.0.0.1", "SIM_PORT": port})
     env |= {variable: plan.exported[variable] for variable in needs(name)}
+    env["METRICS_PORT"] = str(plan.ports[METRICS_PORT_OF[name]])
     if name == "gateway":
         env["HOST"] = plan.gateway_host
     if name != "auth":

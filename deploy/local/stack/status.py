@@ -2,7 +2,7 @@
 
 from deploy.local.stack import identity, readiness
 from deploy.local.stack.places import Places
-from deploy.local.stack.plan import PORT_OF, Plan
+from deploy.local.stack.plan import METRICS_PORT_OF, PORT_OF, Plan
 from deploy.local.stack.screen import say
 from deploy.local.stack.supervise import Supervisor
 
@@ -22,6 +22,8 @@ def status(places: Places, *, quietly: bool = False) -> int:
         reason = readiness.not_ready(name, plan)
         process = processes[name]
         line = f"{name:<17} {process.state.lower():<9} pid {process.pid:<8} port {plan.ports[PORT_OF[name]]:<6}"
+        metrics = plan.ports.get(METRICS_PORT_OF.get(name, ""), "")
+        line += f" {f'metrics {metrics}' if metrics else '':<13}"
         _print(f"{line} {'ready' if reason is None else reason}", quietly=quietly)
         if reason is not None or process.state != "RUNNING":
             outcome = NOT_ALL_READY

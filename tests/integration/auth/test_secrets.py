@@ -149,6 +149,7 @@ def environment(settings: AuthSettings, port: int) -> dict[str, str]:
     return {
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        "METRICS_PORT": "0",
         "LOG_LEVEL": "DEBUG",
         "RABBIT_URL": settings.rabbit_url.get_secret_value(),
         "MONGO_URL": settings.mongo_url.get_secret_value(),

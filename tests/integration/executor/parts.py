@@ -231,7 +231,15 @@ class Hub:
     def _environment(self, changed: Mapping[str, str]) -> dict[str, str]:
         values = {name.upper(): _text(value) for name, value in self.settings if value is not None}
         kept = {name: os.environ[name] for name in ("PATH", "COVERAGE_PROCESS_START") if name in os.environ}
-        return {**kept, **values, "HOST": "127.0.0.1", "PORT": "0", "LOG_FORMAT": "json", **changed}
+        return {
+            **kept,
+            **values,
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "METRICS_PORT": "0",
+            "LOG_FORMAT": "json",
+            **changed,
+        }
 
 
 def new_simulator() -> Simulator:

@@ -22,6 +22,7 @@ async def start(settings: GatewaySettings, port: int, **more: str) -> asyncio.su
         "PATH": os.environ["PATH"],
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        "METRICS_PORT": "0",
         "RABBIT_URL": settings.rabbit_url.get_secret_value(),
         "MONGO_URL": settings.mongo_url.get_secret_value(),
         "MONGO_DB": settings.mongo_db,

@@ -48,7 +48,15 @@ class RunNotifier:
         """The settings as variables, without those of whoever runs the tests."""
         values = {name.upper(): _text(value) for name, value in self.settings if value is not None}
         kept = {name: os.environ[name] for name in ("PATH", "COVERAGE_PROCESS_START") if name in os.environ}
-        return {**kept, **values, "HOST": "127.0.0.1", "PORT": "0", "LOG_FORMAT": "json", **changed}
+        return {
+            **kept,
+            **values,
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "METRICS_PORT": "0",
+            "LOG_FORMAT": "json",
+            **changed,
+        }
 
     async def stop_all(self) -> None:
         """Stop everything."""

@@ -3,15 +3,14 @@
 import pytest
 
 from flickr_sim.catalogue import WRITING, permissions
+from flickrhub_common.method_classes import WRITES, is_write
 from flickrhub_executor.methods import (
     ALREADY_DONE,
     NOT_REPEATABLE,
     REPLACE,
     TRANSIENT_CODES,
     UPLOAD,
-    WRITES,
     is_cacheable,
-    is_write,
 )
 
 

@@ -73,6 +73,7 @@ def test_the_message_is_the_job() -> None:
         callback=callback,
         meta={"a": 1},
         trace_id=job.trace_id,
+        accepted_at=job.created_at,
         attempt=1,
     )
 

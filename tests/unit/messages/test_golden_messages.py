@@ -43,7 +43,7 @@ META: dict[str, Any] = {"order": 17, "note": "Grüße 😀", "nested": {"list": 
 
 def event(**fields: Any) -> dict[str, Any]:
     common = {"job_id": JOB_ID, "user_id": USER_ID, "target": Target.REST, "trace_id": TRACE_ID, "max_attempts": 3}
-    return {**common, "attempts_made": 1, "at": AT, "replay": 1, **fields}
+    return {**common, "attempts_made": 1, "at": AT, "accepted_at": AT, "replay": 1, **fields}
 
 
 MESSAGES: list[Message] = [
@@ -56,6 +56,7 @@ MESSAGES: list[Message] = [
         callback=CALLBACK,
         meta=META,
         trace_id=TRACE_ID,
+        accepted_at=AT,
         attempt=2,
         reservation=Reservation(limit="key", at=1795228200.25),
         doubtful=True,
@@ -75,6 +76,7 @@ MESSAGES: list[Message] = [
         callback=CALLBACK,
         meta=META,
         trace_id=TRACE_ID,
+        accepted_at=AT,
         attempt=2,
         reservation=Reservation(limit="user", at=1795228200.25),
         doubtful=True,

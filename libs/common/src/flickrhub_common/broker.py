@@ -11,7 +11,7 @@ The drivers' unsafe defaults are overridden here, once, each with a test in ``te
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,9 +23,11 @@ from opentelemetry.trace import TracerProvider
 from flickrhub_common.consuming import Delivery, InFlight, check_deliveries, decode, handled, trace_of
 from flickrhub_common.contracts import JobRequested, Message
 from flickrhub_common.errors import HubError, Unavailable
-from flickrhub_common.link import Link
+from flickrhub_common.link import Depth, Link
 from flickrhub_common.logs import logger
+from flickrhub_common.message_metrics import MESSAGE_METRICS, MessageMeter
 from flickrhub_common.message_spans import MessageSpans
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.rabbit_errors import BROKER_ERRORS
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.settling import BroughtBackTooOften, Bury, Futile, Headers, Postpone, Undecodable, decide
@@ -59,8 +61,10 @@ class Messaging:
         service: str,
         tracer_provider: TracerProvider | None = None,
         drain_seconds: float = 20.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self._service = service
+        self._meter = MessageMeter(metrics or Metrics(MESSAGE_METRICS))
         self._app_id = f"flickrhub-{service}"
         self._drain_seconds = drain_seconds
         self._on_given_up: dict[str, Callable[[Delivery], Awaitable[None]]] = {}
@@ -112,6 +116,7 @@ class Messaging:
 
         async def take(came: DeliveredMessage) -> None:
             message = Delivery(came)
+            self._meter.taken(queue.name, message.ready_since)
             self._in_flight.begin(handled(message, handle, partial(self._settle, queue.name)))
 
         self._link.consume(queue, take, concurrency=concurrency)
@@ -178,12 +183,12 @@ class Messaging:
         What can't be confirmed now (a full disk, a dead-letter queue that is gone) is tried again while the message is
         ours. Once its channel is closed, it isn't: then it comes again as soon as the broker is back.
         """
-        instead = self._instead
+        instead, fate = self._instead, "done"
         while True:
             try:
                 if error is not None:
                     with resumed(trace_of(message)):
-                        await instead(queue, message, error)
+                        fate = await instead(queue, message, error)
                 await message.ack()
             except (Unavailable, *BROKER_ERRORS) as failure:
                 log.warning("message_not_settled", queue=queue, error=type(failure).__name__)
@@ -193,40 +198,46 @@ class Messaging:
                 log.exception("settling_crashed", queue=queue)
                 error, instead = error or failure, self._bury_plainly
             else:
+                self._meter.settled(queue, fate)
                 return
             if not message.is_ours:
                 return
             await asyncio.sleep(SETTLE_AGAIN_SECONDS)
 
-    async def _instead(self, queue: str, message: Delivery, error: Exception) -> None:
+    async def _instead(self, queue: str, message: Delivery, error: Exception) -> str:
+        """Do what is due instead of success; the message's fate by that."""
         work = WORK_QUEUES.get(queue)
         if work is None:  # an instance's own queue: what it tells is also learnt by time
             if not isinstance(error, Undecodable):  # an event of the same key that this service doesn't read
                 log.warning("event_dropped", queue=queue, error=type(error).__name__, exc_info=_unexpected(error))
-            return
+            return "done"
         kept = message.type, message.correlation_id
         decision = decide(error, message.headers)
         if isinstance(decision, Bury):
             log.error("message_dead", queue=queue, reason=decision.reason, exc_info=_unexpected(error))
             if queue in self._on_given_up and not isinstance(error, Undecodable):
                 await self._on_given_up[queue](message)
-                return
+                return "dead"
             headers = {**decision.headers, "reason": decision.reason, "queue": queue}
             await self._publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
-        elif isinstance(decision, Postpone):
+            return "dead"
+        if isinstance(decision, Postpone):
             wait = decision.seconds
             log.warning("message_waits", queue=queue, seconds=wait, error=str(error), exc_info=_unexpected(error))
             key = delay_key(wait, queue)
             await self._publish(DELAY_EXCHANGE, key, message.body, kept, decision.headers)
+            return "postponed"
+        return "done"
 
-    async def _bury_plainly(self, queue: str, message: Delivery, error: Exception) -> None:
+    async def _bury_plainly(self, queue: str, message: Delivery, error: Exception) -> str:
         """Bury a message at whose settling we crashed, without anything that may have been the cause."""
         work = WORK_QUEUES.get(queue)
         if work is None:
-            return
+            return "done"
         kept = message.type, message.correlation_id
         headers = {"reason": f"its handler crashed, and so did settling it: {type(error).__name__}", "queue": queue}
         await self._publish(DEAD_LETTER_EXCHANGE, work.dead_letter_queue, message.body, kept, headers)
+        return "dead"
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -245,6 +256,21 @@ class Messaging:
     async def ping(self) -> None:
         """Raise Unavailable unless connected, answered and consuming from every queue."""
         await self._link.ping()
+
+    # -- what operators see --------------------------------------------------------------------------------------
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages handlers are at."""
+        return len(self._in_flight)
+
+    async def consumed(self) -> dict[str, bool]:
+        """Which of the queues that should be are consumed now. Waits for a connection; raises one of BROKER_ERRORS."""
+        return await self._link.consumed()
+
+    async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        """What lies in these queues, each of which must be there. Raises Unavailable, or one of BROKER_ERRORS."""
+        return await self._link.depths(queues)
 
 
 async def _hand_over(by_name: Mapping[str, type[Message]], handler: Handler, message: Delivery) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -23,7 +24,17 @@ ACK_SECONDS = 5.0
 class Delivery:
     """A message as it came, and the way to acknowledge it."""
 
-    __slots__ = ("_channel", "_tag", "body", "correlation_id", "exchange", "headers", "routing_key", "type")
+    __slots__ = (
+        "_channel",
+        "_tag",
+        "body",
+        "correlation_id",
+        "exchange",
+        "headers",
+        "ready_since",
+        "routing_key",
+        "type",
+    )
 
     def __init__(self, came: DeliveredMessage) -> None:
         properties = came.header.properties
@@ -31,6 +42,7 @@ class Delivery:
         self.headers: Headers = dict(properties.headers or {})
         self.type, self.correlation_id = properties.message_type, properties.correlation_id
         self.exchange, self.routing_key = came.exchange or "", came.routing_key or ""
+        self.ready_since = _ready_since(self.headers, properties.timestamp)
         self._channel, self._tag = came.channel, came.delivery_tag or 0
 
     @property
@@ -54,6 +66,9 @@ class InFlight:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     def begin(self, handling: Coroutine[Any, Any, None]) -> None:
         """Have a message handled."""
@@ -121,6 +136,17 @@ def decode(raw: Delivery, by_name: Mapping[str, type[Message]]) -> Message:
         problems = error.errors(include_input=False, include_url=False, include_context=False)
         where = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['type']}" for p in problems[:3])
         raise Undecodable(where) from None
+
+
+def _ready_since(headers: Headers, sent: Any) -> datetime | None:
+    """Since when a message has lain in its queue, in whole seconds: it was sent, or left the delay ladder, then.
+
+    Of the latter RabbitMQ tells in ``x-death``, the last time first. None for a message that anybody may have sent.
+    """
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    since = last.get("time") if isinstance(last, dict) else sent
+    return since if isinstance(since, datetime) else None
 
 
 def trace_of(message: Delivery) -> dict[str, str]:

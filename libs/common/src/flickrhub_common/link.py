@@ -6,7 +6,8 @@ finds the connection again, and aiormq below it, by which messages go directly (
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiormq
@@ -30,6 +31,14 @@ CONFIRM_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What RabbitMQ says of a queue: messages that lie ready in it, and consumers it has."""
+
+    messages: int
+    consumers: int
 
 
 class Link:
@@ -180,6 +189,23 @@ class Link:
         if not done or trip.cancelled() or trip.exception() is not None:
             trip.cancel()
             raise Unavailable("rabbitmq")
+
+    async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        """What lies in these queues, each of which must be there. Raises one of BROKER_ERRORS, or Unavailable."""
+        if self._connection is None or not self._can_send.is_set():
+            raise Unavailable("rabbitmq")
+        found = {}
+        with driver_cancellations():
+            async with self._connection.channel(publisher_confirms=False) as channel:
+                asked = await channel.get_underlay_channel()
+                for queue in queues:
+                    declared = await asked.queue_declare(queue, passive=True, timeout=CONFIRM_SECONDS)
+                    found[queue] = Depth(declared.message_count or 0, declared.consumer_count or 0)
+        return found
+
+    async def consumed(self) -> dict[str, bool]:
+        """Which of the queues are consumed now. Waits for a connection."""
+        return {one.name: self._started.is_set() and await one.consuming() for one in self._subscriptions}
 
     async def _open_and_close_channel(self) -> None:
         if self._connection is not None:

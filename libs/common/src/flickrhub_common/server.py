@@ -23,7 +23,10 @@ from flickrhub_common.body_limit import BodyLimit
 from flickrhub_common.http_limits import ConnectionLimits
 from flickrhub_common.http_protocol import protocol
 from flickrhub_common.logs import logger
+from flickrhub_common.metrics import Metrics
+from flickrhub_common.metrics_page import MetricsPage
 from flickrhub_common.settings import Settings
+from flickrhub_common.side_port import SidePort
 
 log = logger(__name__)
 
@@ -82,10 +85,13 @@ def make_app(
     return app
 
 
-def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozenset()) -> None:
+def serve(
+    app: FastAPI, settings: Settings, *, metrics: Metrics | None = None, own_pace: frozenset[str] = frozenset()
+) -> None:
     """Serve until SIGTERM or SIGINT, then stop within the grace time and return normally (exit code 0).
 
-    ``own_pace`` are the paths that see to it themselves that a body comes in good time.
+    ``metrics`` are shown on a port of their own, from before the app opens until after it has closed. ``own_pace`` are
+    the paths that see to it themselves that a body comes in good time.
 
     A signal counts from the first moment on, also while the app still opens, and another one changes nothing. What
     still hangs just before the grace time is over, in the app or after it, is cut off: the exit code is 0 then too.
@@ -112,7 +118,11 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
         timeout_graceful_shutdown=math.ceil(settings.http_grace_seconds()),
         timeout_keep_alive=IDLE_SECONDS,
     )
-    server = Server(config, last_resort=LastResort(settings.end_seconds()))
+    beside = None
+    if metrics is not None and settings.metrics_port:
+        page = MetricsPage(metrics)
+        beside = SidePort(page, host=settings.host, port=settings.metrics_port, variable="METRICS_PORT")
+    server = Server(config, last_resort=LastResort(settings.end_seconds()), beside=beside)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run()
@@ -121,12 +131,15 @@ def serve(app: FastAPI, settings: Settings, *, own_pace: frozenset[str] = frozen
 class Server(uvicorn.Server):
     """Uvicorn, but a stop is always a whole one, and clients are told of it before their connections go.
 
-    The first signal starts the time of the ``last_resort``.
+    The first signal starts the time of the ``last_resort``. What is ``beside`` is open for longer at both ends.
     """
 
-    def __init__(self, config: uvicorn.Config, *, last_resort: "LastResort | None" = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, last_resort: "LastResort | None" = None, beside: SidePort | None = None
+    ) -> None:
         super().__init__(config)
         self._last_resort = last_resort
+        self._beside = beside
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. Uvicorn's own would raise the signal again at the end, and at a second one leave all open."""
@@ -136,6 +149,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open everything, which then stays."""
+        if self._beside is not None:
+            await self._beside.open()
         await super().startup(sockets)
         collect_seldom()
 
@@ -148,6 +163,8 @@ class Server(uvicorn.Server):
             self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
             await asyncio.sleep(PARTING_SECONDS)
         await super().shutdown(sockets)
+        if self._beside is not None:
+            self._beside.close()
 
 
 class LastResort:

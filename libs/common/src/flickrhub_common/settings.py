@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("0.0.0.0", description="Address the service listens on.")
     port: int = Field(3000, ge=0, le=65535, description="Port the service listens on.")
+    metrics_port: int = Field(
+        9464, ge=0, le=65535, description="Port of `/metrics`, at the same address; 0 is none. Not for the public."
+    )
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="Base URL of an OTLP/HTTP collector. Traces are exported only when it is set."
     )

@@ -57,6 +57,11 @@ class Subscription:
         self._reopened = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
+    @property
+    def name(self) -> str:
+        """The queue's."""
+        return self._queue.name
+
     async def open(self, connection: AbstractRobustConnection) -> None:
         """Declare the queue, consume it and keep consuming it. Raises one of BROKER_ERRORS."""
         wanted = self._queue

@@ -5,7 +5,7 @@ import sys
 
 from flickrhub_auth import resealing
 from flickrhub_auth.settings import AuthSettings
-from flickrhub_auth.wiring import SERVICE, build_app
+from flickrhub_auth.wiring import SERVICE, build_app, new_metrics
 from flickrhub_common import logs
 from flickrhub_common.commands import Reseal, read_command
 from flickrhub_common.server import serve
@@ -21,4 +21,5 @@ def run() -> None:
     if isinstance(command, Reseal):
         sys.exit(asyncio.run(resealing.reseal(settings, wait_seconds=command.wait_seconds)))
     provider = make_tracer_provider(settings, service=SERVICE)
-    serve(build_app(settings, tracer_provider=provider), settings)
+    metrics = new_metrics()
+    serve(build_app(settings, tracer_provider=provider, metrics=metrics), settings, metrics=metrics)

@@ -91,6 +91,22 @@ class Tokens(Protocol):
         ...
 
 
+class Meter:
+    """What operators see counted; this one counts nothing. No method waits or raises."""
+
+    def connected(self) -> None:
+        """An account has a new token."""
+
+    def revoked(self) -> None:
+        """A token was erased."""
+
+    def unreadable(self) -> None:
+        """A stored token can't be opened."""
+
+
+UNMETERED = Meter()
+
+
 class Events(Protocol):
     """The broker."""
 

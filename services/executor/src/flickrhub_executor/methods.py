@@ -1,35 +1,13 @@
-"""What Flickr's methods are: which write, which may be repeated, which answers say "already done".
+"""What Flickr's methods are: which may be repeated, which answers say "already done", which may be kept.
 
-From the 222 methods of flickr.reflection.getMethodInfo (christopheradams/flickrex, Sep 2020) and, for the HTTP method,
-the rule of Flickr's own SDK (flickr/flickr-sdk, src/services/rest/api.ts): POST for exactly the methods that need write
-or delete permission, GET for all others.
+Which of them write is in ``flickrhub_common.method_classes``. From the 222 methods of flickr.reflection.getMethodInfo
+(christopheradams/flickrex, Sep 2020).
 """
+
+from flickrhub_common.method_classes import WRITES
 
 UPLOAD, REPLACE = "upload", "replace"
 """Flickr's endpoints for photos, which are no methods but have codes of their own."""
-
-_WRITE_METHODS = """
-blogs.postPhoto
-favorites.add favorites.remove
-galleries.addPhoto galleries.create galleries.editMeta galleries.editPhoto galleries.editPhotos galleries.removePhoto
-groups.discuss.replies.add groups.discuss.replies.edit groups.discuss.replies.delete groups.discuss.topics.add
-groups.join groups.joinRequest groups.leave groups.pools.add groups.pools.remove
-photos.addTags photos.delete photos.removeTag
-photos.comments.addComment photos.comments.deleteComment photos.comments.editComment
-photos.geo.batchCorrectLocation photos.geo.correctLocation photos.geo.removeLocation photos.geo.setContext
-photos.geo.setLocation photos.geo.setPerms photos.licenses.setLicense
-photos.notes.add photos.notes.delete photos.notes.edit
-photos.people.add photos.people.delete photos.people.deleteCoords photos.people.editCoords
-photos.setContentType photos.setDates photos.setMeta photos.setPerms photos.setSafetyLevel photos.setTags
-photos.suggestions.approveSuggestion photos.suggestions.rejectSuggestion photos.suggestions.removeSuggestion
-photos.suggestions.suggestLocation photos.transform.rotate
-photosets.addPhoto photosets.comments.addComment photosets.comments.deleteComment photosets.comments.editComment
-photosets.create photosets.delete photosets.editMeta photosets.editPhotos photosets.orderSets photosets.removePhoto
-photosets.removePhotos photosets.reorderPhotos photosets.setPrimaryPhoto
-testimonials.addTestimonial testimonials.approveTestimonial testimonials.deleteTestimonial testimonials.editTestimonial
-"""
-
-WRITES = frozenset(f"flickr.{name}" for name in _WRITE_METHODS.split())
 
 _CHANGING_READS = frozenset({"flickr.push.subscribe", "flickr.push.unsubscribe"})
 """They need only read permission but change something."""
@@ -90,11 +68,6 @@ TRANSIENT_CODES: dict[str, frozenset[int]] = {
     REPLACE: frozenset({3}),
 }
 """A method's own codes that pass with time."""
-
-
-def is_write(method: str) -> bool:
-    """Whether the method changes something at Flickr (and is sent as POST, and makes cached reads stale)."""
-    return method in WRITES
 
 
 def is_cacheable(method: str) -> bool:

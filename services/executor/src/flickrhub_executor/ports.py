@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from flickrhub_common.contracts import JobRequested, Message, Reservation
+from flickrhub_executor.errors import CallFailed
 from flickrhub_executor.models import (
     CachedReply,
     CacheKey,
@@ -103,6 +104,31 @@ class Limits(Protocol):
     async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
         """Ask for a turn, or redeem a reserved one. Raises Unavailable."""
         ...
+
+
+class Meter:
+    """What operators see counted; this one counts nothing. No method waits or raises."""
+
+    def called(self, http_method: str, *, seconds: float | None, failure: CallFailed | None) -> None:
+        """A call to Flickr is over; ``seconds`` if there was an answer, ``failure`` unless it is the one wanted."""
+
+    def looked_up(self, *, found: bool) -> None:
+        """The cache was asked."""
+
+    def waits(self, limit: str, *, seconds: float) -> None:
+        """A job was sent to wait for its turn."""
+
+    def retries(self, job: JobRequested) -> None:
+        """An attempt is repeated."""
+
+    def token_rejected(self) -> None:
+        """Flickr takes a token no more."""
+
+    def ended(self, job: JobRequested, outcome: Outcome) -> None:
+        """A run of a job has its outcome."""
+
+
+UNMETERED = Meter()
 
 
 class Claims(Protocol):

@@ -16,22 +16,26 @@ from flickrhub_common.clock import Clock, SystemClock
 from flickrhub_common.contracts import Target
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.http_client import HttpClient, make_guarded_client, make_http_client
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.mongo import make_mongo
 from flickrhub_common.photo_store import PhotoStore, open_photo_store
 from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.retry import Backoff
 from flickrhub_common.server import make_app
+from flickrhub_common.service_metrics import make_metrics, watch_dependencies, watch_messages
 from flickrhub_common.settings import MongoSettings
 from flickrhub_common.upload_client import make_upload_client
 from flickrhub_executor.adapters.fetched_photos import MOST_REPLY_BYTES, FetchedPhotos
 from flickrhub_executor.adapters.flickr_rest import MAX_REPLY_BYTES, FlickrRest
 from flickrhub_executor.adapters.flickr_uploads import FlickrUploads
 from flickrhub_executor.adapters.lent_tokens import LentTokens
+from flickrhub_executor.adapters.meter import EXECUTOR_METRICS, PrometheusMeter, watch_budgets
 from flickrhub_executor.adapters.photos import PhotoSources
 from flickrhub_executor.adapters.redis_cache import RedisCache
 from flickrhub_executor.adapters.redis_claims import RedisClaims
 from flickrhub_executor.adapters.redis_limits import RedisLimits
 from flickrhub_executor.handlers.queue import subscribe
+from flickrhub_executor.ports import Meter
 from flickrhub_executor.settings import ExecutorSettings
 from flickrhub_executor.usecases.attempts import RetryRules
 from flickrhub_executor.usecases.execute_job import LEASE_MARGIN_SECONDS, ExecuteJob
@@ -53,12 +57,19 @@ def service_name(settings: ExecutorSettings) -> str:
     return f"executor-{settings.target.value}"
 
 
-def build_app(settings: ExecutorSettings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
+def new_metrics(settings: ExecutorSettings) -> Metrics:
+    """The metrics of one executor."""
+    return make_metrics(service_name(settings), *EXECUTOR_METRICS)
+
+
+def build_app(
+    settings: ExecutorSettings, *, tracer_provider: TracerProvider | None = None, metrics: Metrics | None = None
+) -> FastAPI:
     """The executor as an app; its lifespan opens and closes everything."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, tracer_provider) as checks:
+        async with running(settings, tracer_provider, metrics) as checks:
             app.state.checks = checks
             yield
         if tracer_provider is not None:
@@ -81,14 +92,16 @@ def _checks(request: Request) -> Mapping[str, Check]:
 
 @asynccontextmanager
 async def running(
-    settings: ExecutorSettings, tracer_provider: TracerProvider | None = None
+    settings: ExecutorSettings, tracer_provider: TracerProvider | None = None, metrics: Metrics | None = None
 ) -> AsyncIterator[Mapping[str, Check]]:
     """An executor at work; yields its readiness checks."""
+    metrics = metrics or new_metrics(settings)
     messaging = Messaging(
         settings,
         service=service_name(settings),
         tracer_provider=tracer_provider,
         drain_seconds=settings.drain_seconds(),
+        metrics=metrics,
     )
     async with AsyncExitStack() as stack:
         redis = make_redis(settings)
@@ -109,7 +122,8 @@ async def running(
             tracer=trace.get_tracer("flickrhub_executor", tracer_provider=tracer_provider),
             timeout_seconds=settings.flickr_timeout_seconds,
         )
-        parts = _parts(settings, messaging, redis=PipelinedRedis(redis), auth=auth, flickr=rest)
+        meter = PrometheusMeter(metrics)
+        parts = _parts(settings, messaging, redis=PipelinedRedis(redis), auth=auth, flickr=rest, meter=meter)
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "redis": partial(ping_redis, redis),
@@ -127,6 +141,9 @@ async def running(
         _subscribe(settings, parts, on_job)
         stack.push_async_callback(messaging.stop)
         await messaging.start()
+        watch_dependencies(metrics, checks)
+        watch_messages(metrics, messaging)
+        watch_budgets(metrics, parts.limits, per_hour=settings.flickr_rate_limit_per_hour)
         yield checks
 
 
@@ -142,10 +159,17 @@ class _Parts:
     limits: RedisLimits
     cache: RedisCache | None
     clock: Clock
+    meter: Meter
 
 
 def _parts(
-    settings: ExecutorSettings, messaging: Messaging, *, redis: PipelinedRedis, auth: HttpClient, flickr: FlickrRest
+    settings: ExecutorSettings,
+    messaging: Messaging,
+    *,
+    redis: PipelinedRedis,
+    auth: HttpClient,
+    flickr: FlickrRest,
+    meter: Meter,
 ) -> _Parts:
     clock = SystemClock()
     lease = settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS if settings.target is Target.REST else LEASE_SECONDS
@@ -156,7 +180,7 @@ def _parts(
         messaging=messaging,
         tokens=tokens,
         claims=claims,
-        report=ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock),
+        report=ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock, meter=meter),
         flickr=flickr,
         limits=RedisLimits(
             redis,
@@ -166,6 +190,7 @@ def _parts(
         ),
         cache=cache if settings.cache_enabled else None,
         clock=clock,
+        meter=meter,
     )
 
 
@@ -180,6 +205,7 @@ def _execute_job(settings: ExecutorSettings, parts: _Parts) -> ExecuteJob:
         report=parts.report,
         rules=RetryRules(settings.job_retry_attempts, _backoff(settings)),
         clock=parts.clock,
+        meter=parts.meter,
     )
 
 
@@ -204,6 +230,7 @@ def _execute_upload(
         report=parts.report,
         rules=rules,
         clock=parts.clock,
+        meter=parts.meter,
     )
 
 

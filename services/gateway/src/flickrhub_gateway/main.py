@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from flickrhub_common import logs
 from flickrhub_common.commands import Reseal, read_command
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.server import serve
 from flickrhub_common.settings import load
 from flickrhub_common.telemetry import make_tracer_provider
@@ -15,11 +16,11 @@ from flickrhub_gateway.handlers.uploads import UPLOADS_PATH
 from flickrhub_gateway.settings import GatewaySettings
 
 
-def build(settings: GatewaySettings) -> FastAPI:
+def build(settings: GatewaySettings, *, metrics: Metrics | None = None) -> FastAPI:
     """The app with everything real behind it."""
     tracer_provider = make_tracer_provider(settings, service=wiring.SERVICE)
     return wiring.make_gateway_app(
-        wiring.lifespan(settings, tracer_provider), tracer_provider=tracer_provider, origins=settings.origins()
+        wiring.lifespan(settings, tracer_provider, metrics), tracer_provider=tracer_provider, origins=settings.origins()
     )
 
 
@@ -30,4 +31,5 @@ def run() -> None:
     logs.configure(settings, service=wiring.SERVICE)
     if isinstance(command, Reseal):
         sys.exit(asyncio.run(resealing.reseal(settings, wait_seconds=command.wait_seconds)))
-    serve(build(settings), settings, own_pace=frozenset({UPLOADS_PATH}))
+    metrics = wiring.new_metrics()
+    serve(build(settings, metrics=metrics), settings, metrics=metrics, own_pace=frozenset({UPLOADS_PATH}))

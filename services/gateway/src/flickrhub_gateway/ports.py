@@ -74,6 +74,16 @@ class Auth(Protocol):
         ...
 
 
+class Meter:
+    """What operators see counted; this one counts nothing. No method waits or raises."""
+
+    def accepted(self, job: Job) -> None:
+        """A job was stored."""
+
+
+UNMETERED = Meter()
+
+
 class Publisher(Protocol):
     """Takes accepted jobs off a request's hands."""
 

@@ -21,14 +21,18 @@ from flickrhub_common.clock import SystemClock
 from flickrhub_common.errors import HubError
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.http_client import make_http_client
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.mongo import make_mongo, ping_mongo
 from flickrhub_common.photo_store import PhotoStore, open_photo_store
+from flickrhub_common.queue_metrics import watch_queues
 from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.server import UNTRACED, Lifespan, make_app
+from flickrhub_common.service_metrics import make_metrics, watch_dependencies, watch_messages
 from flickrhub_common.settings import GRIDFS
 from flickrhub_common.telemetry import records
 from flickrhub_gateway.adapters.auth import LOOKUP_SECONDS, HttpAuth
 from flickrhub_gateway.adapters.jobs import MongoJobs
+from flickrhub_gateway.adapters.meter import GATEWAY_METRICS, PrometheusMeter, watch_unpublished
 from flickrhub_gateway.adapters.request_counts import OwnCounts, RedisCounts
 from flickrhub_gateway.adapters.uploads import MongoUploads
 from flickrhub_gateway.handlers import documenting, http, queue, timer, uploads
@@ -37,6 +41,7 @@ from flickrhub_gateway.handlers.direct import Direct, Refused
 from flickrhub_gateway.handlers.request_limits import RequestLimits
 from flickrhub_gateway.handlers.trace_context import TraceContext
 from flickrhub_gateway.models import AddressPolicies, Retention
+from flickrhub_gateway.ports import Meter
 from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_gateway.usecases import UseCases
 from flickrhub_gateway.usecases.admit_request import AdmitRequest
@@ -134,12 +139,17 @@ def make_gateway_app(
     return app
 
 
-def lifespan(settings: GatewaySettings, tracer_provider: SdkTracerProvider) -> Lifespan:
+def new_metrics() -> Metrics:
+    """The metrics of one gateway."""
+    return make_metrics(SERVICE, *GATEWAY_METRICS)
+
+
+def lifespan(settings: GatewaySettings, tracer_provider: SdkTracerProvider, metrics: Metrics | None = None) -> Lifespan:
     """The app's lifespan: everything is open while it serves."""
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:
-        async with open_gateway(settings, tracer_provider) as gateway:
+        async with open_gateway(settings, tracer_provider, metrics) as gateway:
             app.state.use, app.state.checks = gateway.use, gateway.checks
             yield
         await asyncio.to_thread(tracer_provider.shutdown)
@@ -148,22 +158,29 @@ def lifespan(settings: GatewaySettings, tracer_provider: SdkTracerProvider) -> L
 
 
 @asynccontextmanager
-async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvider) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    settings: GatewaySettings, tracer_provider: TracerProvider, metrics: Metrics | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway that takes job events, publishes and sweeps; it starts also when what it needs is away."""
-    clock = SystemClock()
+    clock, metrics = SystemClock(), metrics or new_metrics()
     async with AsyncExitStack() as stack:
         stores = await _open_stores(stack, settings)
         redis = make_redis(settings, max_connections=4)
         stack.push_async_callback(redis.aclose)
         auth = await _open_auth(stack, settings)
         messaging = Messaging(
-            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds() / 2
+            settings,
+            service=SERVICE,
+            tracer_provider=tracer_provider,
+            drain_seconds=settings.drain_seconds() / 2,
+            metrics=metrics,
         )
         swept_after = timedelta(seconds=settings.sweep_after_seconds)
         published = MarkPublished(stores.jobs, clock, swept_after=swept_after)
         publisher = _publisher(settings, messaging, published)
         admit = _admit(settings, await _open_counts(stack, settings))
-        use = _use_cases(settings, stores, auth=auth, publisher=publisher, admit=admit)
+        meter = PrometheusMeter(metrics)
+        use = _use_cases(settings, stores, auth=auth, publisher=publisher, admit=admit, meter=meter)
 
         queue.subscribe(messaging, use)
         stack.push_async_callback(_ignoring_outage(published.flush))
@@ -187,6 +204,10 @@ async def open_gateway(settings: GatewaySettings, tracer_provider: TracerProvide
         }
         if settings.upload_store_url != GRIDFS:  # which is Mongo
             checks["photo_store"] = stores.photos.ping
+        watch_dependencies(metrics, checks)
+        watch_messages(metrics, messaging)
+        watch_queues(metrics, messaging)
+        watch_unpublished(metrics, stores.jobs, clock)
         yield Gateway(use=use, checks=checks)
 
 
@@ -253,7 +274,13 @@ def _sweep_uploads(settings: GatewaySettings, stores: _Stores) -> SweepUploads:
 
 
 def _use_cases(
-    settings: GatewaySettings, stores: _Stores, *, auth: HttpAuth, publisher: PublishJobs, admit: AdmitRequest
+    settings: GatewaySettings,
+    stores: _Stores,
+    *,
+    auth: HttpAuth,
+    publisher: PublishJobs,
+    admit: AdmitRequest,
+    meter: Meter,
 ) -> UseCases:
     clock, lifetime = SystemClock(), timedelta(hours=settings.upload_ttl_hours)
     jobs, uploads, photos = stores.jobs, stores.uploads, stores.photos
@@ -272,6 +299,7 @@ def _use_cases(
             publisher=publisher,
             key_ring=settings.key_ring(),
             clock=clock,
+            meter=meter,
         ),
         receive_upload=ReceiveUpload(
             check_connection=check, uploads=uploads, store=photos, clock=clock, lifetime=lifetime

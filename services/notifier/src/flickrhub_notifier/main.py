@@ -10,7 +10,7 @@ from flickrhub_common.settings import load
 from flickrhub_common.telemetry import make_tracer_provider
 from flickrhub_notifier import resealing
 from flickrhub_notifier.settings import NotifierSettings
-from flickrhub_notifier.wiring import SERVICE, build_app
+from flickrhub_notifier.wiring import SERVICE, build_app, new_metrics
 
 
 def run() -> None:
@@ -21,4 +21,5 @@ def run() -> None:
     if isinstance(command, Reseal):
         sys.exit(asyncio.run(resealing.reseal(settings, wait_seconds=command.wait_seconds)))
     provider = make_tracer_provider(settings, service=SERVICE)
-    serve(build_app(settings, tracer_provider=provider), settings)
+    metrics = new_metrics()
+    serve(build_app(settings, tracer_provider=provider, metrics=metrics), settings, metrics=metrics)

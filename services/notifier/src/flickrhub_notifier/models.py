@@ -27,7 +27,8 @@ class Delivery:
 
     ``replays`` is how often it was replayed from the dead letters; each replay begins a round of attempts at
     ``round_began_at``, after ``earlier_attempts`` of the rounds before. ``line`` is the endpoint for which it waits in
-    line, if it does. ``claims`` counts the claims of its next attempt of which nothing was recorded.
+    line, if it does. ``claims`` counts the claims of its next attempt of which nothing was recorded. ``accepted_at`` is
+    when the job was accepted, if its event says so.
     """
 
     job_id: str
@@ -50,6 +51,7 @@ class Delivery:
     round_began_at: datetime | None = None
     line: str | None = None
     claims: int = 0
+    accepted_at: datetime | None = None
 
     @property
     def id(self) -> str:

@@ -114,6 +114,22 @@ class Receiver(Protocol):
         ...
 
 
+class Meter:
+    """What operators see counted; this one counts nothing. No method waits or raises."""
+
+    def attempted(self, answer: Answer, *, seconds: float) -> None:
+        """An attempt is over."""
+
+    def ended(self, delivery: Delivery, outcome: str, *, at: datetime) -> None:
+        """A delivery was ``delivered``, or given up: ``failed``, ``gone`` or ``expired``."""
+
+    def shut(self) -> None:
+        """An endpoint is left alone from now on."""
+
+
+UNMETERED = Meter()
+
+
 class Postbox(Protocol):
     """The broker, as far as the notifier sends. Both raise Unavailable."""
 

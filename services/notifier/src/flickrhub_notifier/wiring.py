@@ -14,14 +14,17 @@ from flickrhub_common.clock import SystemClock
 from flickrhub_common.guarded_calls import make_guarded_call_client
 from flickrhub_common.health import Check, health_router
 from flickrhub_common.logs import logger
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.mongo import make_mongo, ping_mongo
 from flickrhub_common.redis import PipelinedRedis, make_redis, ping_redis
 from flickrhub_common.server import make_app
+from flickrhub_common.service_metrics import make_metrics, watch_dependencies, watch_messages
 from flickrhub_notifier.adapters.deliveries import MongoDeliveries
+from flickrhub_notifier.adapters.meter import NOTIFIER_METRICS, PrometheusMeter, watch_endpoints
 from flickrhub_notifier.adapters.receiver import HttpReceiver
 from flickrhub_notifier.adapters.redis_endpoints import RedisEndpoints
 from flickrhub_notifier.handlers import queue
-from flickrhub_notifier.ports import Receiver
+from flickrhub_notifier.ports import Meter, Receiver
 from flickrhub_notifier.settings import NotifierSettings
 from flickrhub_notifier.usecases import AdmitAttempt, ContinueDelivery, KeepLines, MakeAttempt, Policy, StartDelivery
 
@@ -36,12 +39,19 @@ FIND_SECONDS = 30.0
 """How often lines are looked at whose time has come, and how often all of them are gone through in MongoDB."""
 
 
-def build_app(settings: NotifierSettings, *, tracer_provider: TracerProvider | None = None) -> FastAPI:
+def new_metrics() -> Metrics:
+    """The metrics of one notifier."""
+    return make_metrics(SERVICE, *NOTIFIER_METRICS)
+
+
+def build_app(
+    settings: NotifierSettings, *, tracer_provider: TracerProvider | None = None, metrics: Metrics | None = None
+) -> FastAPI:
     """The ASGI app; nothing is opened before its lifespan begins."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings, tracer_provider) as checks:
+        async with opened(settings, tracer_provider, metrics) as checks:
             app.state.checks = checks
             yield
 
@@ -57,9 +67,10 @@ def build_app(settings: NotifierSettings, *, tracer_provider: TracerProvider | N
 
 @asynccontextmanager
 async def opened(
-    settings: NotifierSettings, tracer_provider: TracerProvider | None = None
+    settings: NotifierSettings, tracer_provider: TracerProvider | None = None, metrics: Metrics | None = None
 ) -> AsyncIterator[Mapping[str, Check]]:
     """Open everything; what isn't there yet is waited for in the background."""
+    metrics = metrics or new_metrics()
     async with AsyncExitStack() as stack:
         mongo = make_mongo(settings, service=SERVICE)
         stack.push_async_callback(mongo.close)
@@ -69,26 +80,35 @@ async def opened(
         await stack.enter_async_context(beside(until_done(INDEX_RETRY_SECONDS, deliveries.ensure_indexes)))
         receiver = await stack.enter_async_context(_receiver(settings, tracer_provider))
         messaging = Messaging(
-            settings, service=SERVICE, tracer_provider=tracer_provider, drain_seconds=settings.drain_seconds()
+            settings,
+            service=SERVICE,
+            tracer_provider=tracer_provider,
+            drain_seconds=settings.drain_seconds(),
+            metrics=metrics,
         )
+        endpoints = _endpoints(settings, PipelinedRedis(redis))
         lines = KeepLines(
             deliveries,
-            _endpoints(settings, PipelinedRedis(redis)),
+            endpoints,
             messaging,
             SystemClock(),
             expire_after=settings.expire_after(),
         )
-        _subscribe(settings, messaging, lines, receiver)
+        _subscribe(settings, messaging, lines, receiver, meter=PrometheusMeter(metrics))
         stack.push_async_callback(messaging.stop)
         await messaging.start()
         if settings.callback_enabled:
             await stack.enter_async_context(beside(every(LOOK_SECONDS, lines.look)))
             await stack.enter_async_context(beside(every(FIND_SECONDS, lines.find)))
-        yield {
+        checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "mongo": partial(ping_mongo, mongo),
             "redis": partial(ping_redis, redis),
         }
+        watch_dependencies(metrics, checks)
+        watch_messages(metrics, messaging)
+        watch_endpoints(metrics, endpoints)
+        yield checks
 
 
 def _endpoints(settings: NotifierSettings, redis: PipelinedRedis) -> RedisEndpoints:
@@ -102,7 +122,9 @@ def _endpoints(settings: NotifierSettings, redis: PipelinedRedis) -> RedisEndpoi
     )
 
 
-def _subscribe(settings: NotifierSettings, messaging: Messaging, lines: KeepLines, receiver: Receiver) -> None:
+def _subscribe(
+    settings: NotifierSettings, messaging: Messaging, lines: KeepLines, receiver: Receiver, *, meter: Meter
+) -> None:
     policy = Policy(
         settings.callback_retry_attempts,
         settings.backoff(),
@@ -116,8 +138,9 @@ def _subscribe(settings: NotifierSettings, messaging: Messaging, lines: KeepLine
         keys=settings.key_ring(),
         clock=lines.clock,
         policy=policy,
-        admit=AdmitAttempt(lines.endpoints, lines, lines.clock, settings.callback_endpoint_concurrency),
+        admit=AdmitAttempt(lines.endpoints, lines, lines.clock, settings.callback_endpoint_concurrency, meter),
         lines=lines,
+        meter=meter,
     )
     start = StartDelivery(make, enabled=settings.callback_enabled)
     queue.subscribe_ended(messaging, start, concurrency=settings.callback_concurrency)

@@ -51,6 +51,7 @@ class JobRequested(Message):
     reservation: Reservation | None = None
     doubtful: bool = Field(default=False, description="An earlier attempt may have had its effect without our knowing.")
     progress: UploadProgress | None = Field(default=None, description="Of an upload or replacement under way.")
+    accepted_at: datetime | None = Field(default=None, description="When the job was stored, which 202 followed.")
     replay: int = Field(default=0, ge=0, description="How often the ended job has been replayed from the dead letters.")
 
     @property
@@ -83,6 +84,7 @@ class JobEvent(Message):
     attempts_made: int
     max_attempts: int
     at: datetime
+    accepted_at: datetime | None = Field(default=None, description="When the job was stored, which 202 followed.")
     replay: int = Field(default=0, ge=0, description="The replay this belongs to; 0 is the job's first run.")
 
 

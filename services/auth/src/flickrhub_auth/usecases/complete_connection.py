@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 from flickrhub_auth.models import App, CompleteRequest, Connection, Grant, Pending
-from flickrhub_auth.ports import Events, Flickr, PendingAuthorisations, Tokens
+from flickrhub_auth.ports import UNMETERED, Events, Flickr, Meter, PendingAuthorisations, Tokens
 from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import TokenReplaced
 from flickrhub_common.errors import HubError, Unavailable
@@ -19,8 +19,16 @@ class CompleteConnection:
     """Exchanges the verifier for a token and stores it; an account known with this api_key keeps its user_id."""
 
     def __init__(
-        self, flickr: Flickr, pending: PendingAuthorisations, tokens: Tokens, events: Events, clock: Clock
+        self,
+        flickr: Flickr,
+        pending: PendingAuthorisations,
+        tokens: Tokens,
+        events: Events,
+        clock: Clock,
+        *,
+        meter: Meter = UNMETERED,
     ) -> None:
+        self._meter = meter
         self._flickr = flickr
         self._pending = pending
         self._tokens = tokens
@@ -38,6 +46,7 @@ class CompleteConnection:
         grant = await self._exchange(pending, request.oauth_verifier)
         perms = await self._perms(pending.app, grant)
         user_id, replaced = await self._store(pending.app, grant, perms)
+        self._meter.connected()
         log.info("account_connected", user_id=user_id, replaced=replaced, perms=perms)
         if replaced:
             await self._announce(user_id)

@@ -17,6 +17,8 @@ an outage, has to find another: else the places of the outage would all be used 
 """
 
 import hashlib
+import time
+from collections import OrderedDict
 
 from flickrhub_common.contracts import Reservation
 from flickrhub_common.redis import PipelinedRedis, redis_errors
@@ -26,6 +28,8 @@ from flickrhub_executor.models import Go, WaitForTurn
 HOUR_SECONDS = 3600.0
 LATE_SECONDS = 5.0
 SHORT_WAIT_SECONDS = 0.5
+KEYS_REMEMBERED = 100
+KEY_REMEMBERED_SECONDS = 2 * HOUR_SECONDS
 
 _ADMIT = """
 local lane, budget = KEYS[1], KEYS[2]
@@ -89,6 +93,17 @@ save()
 return {'go', exact(go - now)}
 """
 
+_USED = """
+local time = redis.call('TIME')
+local begin, count = time[1] + time[2] / 1000000 - tonumber(ARGV[1]), redis.call('LLEN', KEYS[1])
+local low, high = 0, count  -- the newest are first: how many are within the hour
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  if tonumber(redis.call('LINDEX', KEYS[1], middle)) > begin then low = middle + 1 else high = middle end
+end
+return low
+"""
+
 
 class RedisLimits:
     """Implements the port ``Limits``; 0 switches a limit off.
@@ -111,6 +126,8 @@ class RedisLimits:
         interval = 1 / per_second if per_second else 0.0
         self._rules = (interval, per_hour, hour_seconds, late_seconds, SHORT_WAIT_SECONDS, MAX_DELAY_SECONDS)
         self._admit = redis.register_script(_ADMIT)
+        self._used = redis.register_script(_USED)
+        self._keys: OrderedDict[str, float] = OrderedDict()
 
     async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
         """Ask for a turn, or redeem the one that was reserved.
@@ -120,6 +137,7 @@ class RedisLimits:
         if self._off:
             return Go(0.0)
         key = hashlib.sha256(api_key.encode()).hexdigest()[:16]
+        self._remember(key)
         held, at = (reservation.limit, reservation.at) if reservation else ("", 0.0)
         with redis_errors():
             answer = await self._admit(
@@ -130,3 +148,23 @@ class RedisLimits:
             return Go(float(answer[1]))
         limit, turn, seconds = answer[1].decode(), float(answer[2]), float(answer[3])
         return WaitForTurn(seconds, Reservation(limit=limit, at=turn) if limit else None)
+
+    async def left(self) -> dict[str, int]:
+        """How many calls each api key met lately may make now, by the beginning of its hash; empty without that limit.
+
+        Raises Unavailable.
+        """
+        _, per_hour, hour, late, *_ = self._rules
+        if not per_hour:
+            return {}
+        oldest = time.monotonic() - KEY_REMEMBERED_SECONDS
+        keys = [key for key, met in self._keys.items() if met > oldest]
+        with redis_errors():
+            used = [await self._used(keys=[f"{self._prefix}budget:{key}"], args=[hour + late]) for key in keys]
+        return {key: max(0, round(per_hour) - count) for key, count in zip(keys, used, strict=True)}
+
+    def _remember(self, key: str) -> None:
+        """Note that a key is in use; those that were met first are known the longest."""
+        self._keys[key] = time.monotonic()
+        if len(self._keys) > KEYS_REMEMBERED:
+            self._keys.popitem(last=False)

@@ -11,7 +11,7 @@ from flickrhub_common.logs import logger
 from flickrhub_common.retry import Backoff
 from flickrhub_executor.errors import AttemptsExhausted, CallFailed, PermanentFailure
 from flickrhub_executor.models import CachedReply, Concluded, Credentials, Held, Superseded, Taken, WaitForTurn
-from flickrhub_executor.ports import Claims, Limits, Messages, Tokens
+from flickrhub_executor.ports import UNMETERED, Claims, Limits, Messages, Meter, Tokens
 from flickrhub_executor.usecases.give_up_job import GiveUpJob
 from flickrhub_executor.usecases.report_outcome import ReportOutcome, completed, failed, retrying
 
@@ -42,8 +42,10 @@ class Attempts:
         report: ReportOutcome,
         rules: RetryRules,
         clock: Clock,
+        meter: Meter = UNMETERED,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._meter = meter
         self._messages = messages
         self._tokens = tokens
         self._limits = limits
@@ -66,6 +68,7 @@ class Attempts:
         turn = await self._limits.admit(user_id=job.user_id, api_key=credentials.api_key, reservation=job.reservation)
         if isinstance(turn, WaitForTurn):
             waiting = job.model_copy(update={"reservation": turn.reservation})
+            self._meter.waits(turn.reservation.limit if turn.reservation else "", seconds=turn.seconds)
             await self.send_later(waiting, seconds=turn.seconds)
             return False
         if turn.seconds:
@@ -104,6 +107,7 @@ class Attempts:
         if not await self._claims.give_up_attempt(job, following, due=now.timestamp() + seconds):
             return
         if failure is not None:
+            self._meter.retries(job)
             await self._messages.send_event(retrying(job, failure, self._rules.max_attempts, now, seconds))
         await self.send_later(following, seconds=seconds)
         if failure is not None:

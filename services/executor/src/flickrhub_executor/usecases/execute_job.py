@@ -11,13 +11,14 @@ from flickrhub_common.contracts import JobRequested
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.json_text import dump
 from flickrhub_common.logs import logger
+from flickrhub_common.method_classes import is_write
 from flickrhub_executor.errors import CallFailed, OutcomeUnknown, PermanentFailure
-from flickrhub_executor.methods import NOT_REPEATABLE, is_cacheable, is_write
+from flickrhub_executor.methods import NOT_REPEATABLE, is_cacheable
 from flickrhub_executor.models import CachedReply, CacheKey, Credentials, FlickrCall, json_params
-from flickrhub_executor.ports import Cache, Claims, Flickr, Limits, Messages, Tokens
+from flickrhub_executor.ports import UNMETERED, Cache, Claims, Flickr, Limits, Messages, Meter, Tokens
 from flickrhub_executor.usecases.attempts import Attempts, RetryRules, exhausted
+from flickrhub_executor.usecases.call_and_judge import call_and_judge
 from flickrhub_executor.usecases.hold_claim import Lease
-from flickrhub_executor.usecases.judge_reply import judge
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 log = logger(__name__)
@@ -41,6 +42,7 @@ class ExecuteJob:
         report: ReportOutcome,
         rules: RetryRules,
         clock: Clock,
+        meter: Meter = UNMETERED,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -52,6 +54,7 @@ class ExecuteJob:
         self._report = report
         self._rules = rules
         self._chance = chance
+        self._meter = meter
         self._attempts = Attempts(
             messages=messages,
             tokens=tokens,
@@ -60,6 +63,7 @@ class ExecuteJob:
             report=report,
             rules=rules,
             clock=clock,
+            meter=meter,
             pause=pause,
         )
 
@@ -99,7 +103,9 @@ class ExecuteJob:
         if self._cache is None or not is_cacheable(method):
             return None, None
         digest = hashlib.sha256(dump([method, sorted(json_params(job.params))]).encode()).hexdigest()
-        return await self._cache.find(job.user_id, digest)
+        key, cached = await self._cache.find(job.user_id, digest)
+        self._meter.looked_up(found=cached is not None)
+        return key, cached
 
     async def _claim(self, job: JobRequested, method: str) -> tuple[JobRequested, Lease] | None:
         """The job and its claim, if this copy of the message is the one to act; None if what it needs has been done."""
@@ -144,8 +150,7 @@ class ExecuteJob:
         if not await self._still_ours(job, lease):
             return
         try:
-            reply = await self._flickr.call(call, credentials)
-            success = judge(reply, method=method, repeated=job.doubtful)
+            reply, success = await call_and_judge(self._flickr, call, credentials, self._meter, repeated=job.doubtful)
         except CallFailed as failure:
             await self._failed(job, method, credentials, failure)
             return

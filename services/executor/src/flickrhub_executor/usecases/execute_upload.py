@@ -14,7 +14,18 @@ from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import JobRequested
 from flickrhub_executor.errors import PermanentFailure
 from flickrhub_executor.models import Credentials
-from flickrhub_executor.ports import Cache, Claims, Flickr, Limits, Messages, Photos, Tokens, Uploads
+from flickrhub_executor.ports import (
+    UNMETERED,
+    Cache,
+    Claims,
+    Flickr,
+    Limits,
+    Messages,
+    Meter,
+    Photos,
+    Tokens,
+    Uploads,
+)
 from flickrhub_executor.usecases.attempts import Attempts
 from flickrhub_executor.usecases.follow_upload import FollowUpload
 from flickrhub_executor.usecases.hold_claim import Lease
@@ -46,6 +57,7 @@ class ExecuteUpload:
         report: ReportOutcome,
         rules: UploadRules,
         clock: Clock,
+        meter: Meter = UNMETERED,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         renewal_pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -62,13 +74,22 @@ class ExecuteUpload:
             report=report,
             rules=rules,
             clock=clock,
+            meter=meter,
             pause=pause,
         )
         self._proceed = ProceedUpload(attempts=self._attempts, report=report, cache=cache)
         send = SendPhoto(
-            photos=photos, uploads=uploads, proceed=self._proceed, report=report, rules=rules, chance=chance
+            photos=photos,
+            uploads=uploads,
+            proceed=self._proceed,
+            report=report,
+            rules=rules,
+            meter=meter,
+            chance=chance,
         )
-        follow = FollowUpload(flickr=flickr, proceed=self._proceed, report=report, rules=rules, chance=chance)
+        follow = FollowUpload(
+            flickr=flickr, proceed=self._proceed, report=report, rules=rules, meter=meter, chance=chance
+        )
         self._steps: dict[str, Step] = {"send": send, "look": follow.look, "poll": follow.poll}
 
     async def __call__(self, job: JobRequested) -> None:

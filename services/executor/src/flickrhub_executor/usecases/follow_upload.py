@@ -6,10 +6,10 @@ from collections.abc import Callable
 from flickrhub_common.contracts import JobRequested, Target
 from flickrhub_executor.errors import CallFailed, PermanentFailure, TransientFailure
 from flickrhub_executor.models import Credentials, FlickrCall, FlickrReply
-from flickrhub_executor.ports import Flickr
+from flickrhub_executor.ports import UNMETERED, Flickr, Meter
 from flickrhub_executor.usecases.ask_flickr import Ticket, find_photo, look, poll, read_ticket, tag_of
+from flickrhub_executor.usecases.call_and_judge import call_and_judge
 from flickrhub_executor.usecases.hold_claim import Lease
-from flickrhub_executor.usecases.judge_reply import judge
 from flickrhub_executor.usecases.judge_upload import flickr_text
 from flickrhub_executor.usecases.next_step import (
     UploadRules,
@@ -37,8 +37,10 @@ class FollowUpload:
         proceed: ProceedUpload,
         report: ReportOutcome,
         rules: UploadRules,
+        meter: Meter = UNMETERED,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self._meter = meter
         self._flickr = flickr
         self._proceed = proceed
         self._report = report
@@ -101,8 +103,8 @@ class FollowUpload:
         await self._proceed.go_on(job, after_loss(job, self._rules, asked=None), failure=None if last else failure)
 
     async def _ask(self, call: FlickrCall, credentials: Credentials) -> tuple[FlickrReply, str]:
-        reply = await self._flickr.call(call, credentials)
-        return reply, judge(reply, method=call.method, repeated=False).flickr
+        reply, success = await call_and_judge(self._flickr, call, credentials, self._meter, repeated=False)
+        return reply, success.flickr
 
     async def _unanswered(
         self, job: JobRequested, credentials: Credentials, failure: CallFailed, lease: Lease, *, forgiving: bool

@@ -20,7 +20,7 @@ from flickrhub_common.logs import logger
 from flickrhub_common.topology import FLICKR_DLQ
 from flickrhub_executor.errors import CallFailed
 from flickrhub_executor.models import CachedReply, Concluded, Credentials, Held, Outcome
-from flickrhub_executor.ports import Claims, Messages, Tokens
+from flickrhub_executor.ports import UNMETERED, Claims, Messages, Meter, Tokens
 
 log = logger(__name__)
 
@@ -28,7 +28,10 @@ log = logger(__name__)
 class ReportOutcome:
     """Makes an outcome final and known. Safe to repeat: the first outcome stored is the one that counts."""
 
-    def __init__(self, *, messages: Messages, claims: Claims, tokens: Tokens, clock: Clock) -> None:
+    def __init__(
+        self, *, messages: Messages, claims: Claims, tokens: Tokens, clock: Clock, meter: Meter = UNMETERED
+    ) -> None:
+        self._meter = meter
         self._messages = messages
         self._claims = claims
         self._tokens = tokens
@@ -42,8 +45,10 @@ class ReportOutcome:
         claim = await self._claims.conclude(job, outcome, interrupts=interrupts)
         if isinstance(claim, Held):
             await self.look_again(job, seconds=claim.seconds)
-        else:
-            await self.tell(job, claim)
+            return
+        if claim.outcome is outcome:  # stored just now, and not found there
+            self._meter.ended(job, outcome)
+        await self.tell(job, claim)
 
     async def tell(self, job: JobRequested, claim: Concluded) -> None:
         """Tell what isn't told yet of an outcome that is stored. Raises Unavailable.
@@ -72,6 +77,7 @@ class ReportOutcome:
     async def token_dead(self, job: JobRequested, credentials: Credentials, failure: CallFailed) -> None:
         """Tell auth that Flickr refuses this token, and stop using it here."""
         self._tokens.forget(job.user_id)
+        self._meter.token_rejected()
         rejected = TokenRejected(
             user_id=job.user_id,
             fingerprint=credentials.fingerprint,
@@ -143,5 +149,6 @@ def _of(job: JobRequested, max_attempts: int, now: datetime) -> dict[str, Any]:
         "attempts_made": min(job.attempt, max_attempts),
         "max_attempts": max_attempts,
         "at": now,
+        "accepted_at": job.accepted_at,
         "replay": job.replay,
     }

@@ -9,7 +9,7 @@ from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
 from flickrhub_executor.errors import CallFailed, ClaimLost, PermanentFailure, TransientFailure
 from flickrhub_executor.models import Credentials, FlickrReply, UploadCall
-from flickrhub_executor.ports import Photos, Uploads
+from flickrhub_executor.ports import UNMETERED, Meter, Photos, Uploads
 from flickrhub_executor.usecases.ask_flickr import fields_of
 from flickrhub_executor.usecases.attempts import exhausted
 from flickrhub_executor.usecases.hold_claim import Lease
@@ -41,8 +41,10 @@ class SendPhoto:
         proceed: ProceedUpload,
         report: ReportOutcome,
         rules: UploadRules,
+        meter: Meter = UNMETERED,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self._meter = meter
         self._photos = photos
         self._uploads = uploads
         self._proceed = proceed
@@ -53,8 +55,7 @@ class SendPhoto:
     async def __call__(self, job: JobRequested, credentials: Credentials, lease: Lease) -> None:
         """Returns when what follows is stored and confirmed."""
         try:
-            reply = await self._send(job, credentials, lease)
-            verdict = judge_upload(reply, method=job.target.value)
+            reply, verdict = await self._send_and_judge(job, credentials, lease)
         except ClaimLost:
             await self._proceed.put_aside(job)
         except Unavailable as error:
@@ -64,6 +65,20 @@ class SendPhoto:
             await self._failed(job, credentials, failure, lease)
         else:
             await self._answered(job, verdict, reply, lease)
+
+    async def _send_and_judge(
+        self, job: JobRequested, credentials: Credentials, lease: Lease
+    ) -> tuple[FlickrReply, Uploaded | Ticketed | Duplicate]:
+        seconds: float | None = None
+        try:
+            reply = await self._send(job, credentials, lease)
+            seconds = reply.duration_ms / 1000
+            verdict = judge_upload(reply, method=job.target.value)
+        except CallFailed as failure:
+            self._meter.called("POST", seconds=seconds, failure=failure)
+            raise
+        self._meter.called("POST", seconds=seconds, failure=None)
+        return reply, verdict
 
     async def _send(self, job: JobRequested, credentials: Credentials, lease: Lease) -> FlickrReply:
         """Flickr's reply. Raises CallFailed, ClaimLost, or Unavailable while nothing whole has been sent.

@@ -116,6 +116,12 @@ class MongoJobs:
             claimed = self._jobs.find({**ids, "claimed_by": claim["claimed_by"]}).sort("created_at", 1)
             return [job_of(found) async for found in claimed]
 
+    async def oldest_unpublished(self) -> datetime | None:
+        """When the oldest job was accepted that isn't marked as published and hasn't moved on, if there is one."""
+        with mongo_errors():
+            found = await self._jobs.find_one(_UNPUBLISHED, {"created_at": 1}, sort=[("created_at", 1)])
+        return None if found is None else found["created_at"]
+
     async def count_open(self, user_id: str, *, most: int) -> int:
         """How many of a user's jobs haven't ended, from the index alone; it counts no further than ``most``."""
         with mongo_errors():

@@ -14,7 +14,7 @@ from flickrhub_common.logs import logger
 from flickrhub_common.sealing import KeyRing
 from flickrhub_common.telemetry import trace_headers, trace_uuid
 from flickrhub_gateway.models import Job, NewJob, is_uuid
-from flickrhub_gateway.ports import Jobs, Publisher
+from flickrhub_gateway.ports import UNMETERED, Jobs, Meter, Publisher
 from flickrhub_gateway.usecases.bound_pending import BoundPending
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
@@ -39,7 +39,9 @@ class EnqueueJob:
         publisher: Publisher,
         key_ring: KeyRing,
         clock: Clock,
+        meter: Meter = UNMETERED,
     ) -> None:
+        self._meter = meter
         self._check_connection = check_connection
         self._bound_pending = bound_pending
         self._claim_photo = claim_photo
@@ -69,6 +71,7 @@ class EnqueueJob:
                 await self._jobs.add(job)
         except TimeoutError as error:
             raise Unavailable("mongo") from error
+        self._meter.accepted(job)
         self._publisher.hand_over(job)
         log.info("job_accepted", method=job.method, target=job.target.value)
         return job.id

@@ -43,4 +43,5 @@ def message_of(job: Job) -> JobRequested:
         callback=job.callback,
         meta=None if job.meta is None else json.loads(job.meta),
         trace_id=job.trace_id,
+        accepted_at=job.created_at,
     )

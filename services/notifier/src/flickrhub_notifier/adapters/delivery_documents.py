@@ -32,6 +32,7 @@ def delivery_document(delivery: Delivery) -> Document:
         "replays": delivery.replays,
         "earlier_attempts": delivery.earlier_attempts,
         "round_began_at": delivery.round_began_at,
+        "accepted_at": delivery.accepted_at,
         "created_at": delivery.created_at,
         "updated_at": delivery.created_at,
     }
@@ -62,6 +63,7 @@ def delivery_of(document: dict[str, Any] | None) -> Delivery | None:
         round_began_at=document.get("round_began_at"),
         line=document.get("line"),
         claims=document.get("claims", 0),
+        accepted_at=document.get("accepted_at"),
     )
 
 

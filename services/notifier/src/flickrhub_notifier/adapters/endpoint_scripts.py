@@ -139,3 +139,13 @@ for _, endpoint in ipairs(found) do redis.call('ZADD', KEYS[1], exact(now + ARGV
 return found
 """
 )
+
+STATE = (
+    _CLOCK
+    + """
+local state = redis.call('HMGET', KEYS[1], 'opened', 'open_until', 'slow_until')
+local function number(text) return tonumber(text or '0') end
+if number(state[1]) > 0 then return number(state[2]) > now and 'open' or 'probing' end
+return number(state[3]) > now and 'asked_to_wait' or 'closed'
+"""
+)

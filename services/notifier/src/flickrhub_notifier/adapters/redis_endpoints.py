@@ -14,10 +14,11 @@ An endpoint has two keys: ``endpoint:{…}:slots``, the owners of its slots with
 ``endpoints:lines`` holds when to look at which endpoint's line. All times are of the clock of Redis.
 """
 
+import asyncio
 import random
 
 from flickrhub_common.redis import PipelinedRedis, redis_errors
-from flickrhub_notifier.adapters.endpoint_scripts import END_LINE, ENTER, LEAVE, LOOK, LOOK_AGAIN, TO_LOOK_AT
+from flickrhub_notifier.adapters.endpoint_scripts import END_LINE, ENTER, LEAVE, LOOK, LOOK_AGAIN, STATE, TO_LOOK_AT
 from flickrhub_notifier.models import Report, Room, Slot
 
 KEPT_SECONDS = 3 * 3600
@@ -49,8 +50,8 @@ class RedisEndpoints:
         self._common = (concurrency or 1_000_000, KEPT_SECONDS)
         self._lease = lease_seconds
         self._breaking = (failures, open_seconds, longest_seconds)
-        self._enter, self._leave, self._look, self._end, self._again, self._to_look_at = (
-            redis.register_script(script) for script in (ENTER, LEAVE, LOOK, END_LINE, LOOK_AGAIN, TO_LOOK_AT)
+        self._enter, self._leave, self._look, self._end, self._again, self._to_look_at, self._state = (
+            redis.register_script(script) for script in (ENTER, LEAVE, LOOK, END_LINE, LOOK_AGAIN, TO_LOOK_AT, STATE)
         )
 
     async def enter(self, endpoint: str, *, owner: str, has_none: bool = False) -> Slot | Room:
@@ -103,6 +104,18 @@ class RedisEndpoints:
             await self._redis.execute("ZREM", LINES, endpoint)
             if line and not await self._end(keys=[_keys(endpoint)[1]], args=[line]):
                 await self._look_in(endpoint, 0.0, "sooner")
+
+    async def count_lines(self) -> int:
+        """How many endpoints have a line."""
+        with redis_errors():
+            return int(await self._redis.execute("ZCARD", LINES))
+
+    async def states(self, *, most: int) -> list[str]:
+        """How the breaker is of so many endpoints with a line: open, probing, asked_to_wait or closed."""
+        with redis_errors():
+            lines = await self._redis.execute("ZRANGE", LINES, 0, most - 1)
+            asked = (self._state(keys=_keys(line.decode())[1:]) for line in lines)
+            return [state.decode() for state in await asyncio.gather(*asked)]
 
     async def _look_in(self, endpoint: str, seconds: float, when: str) -> None:
         await self._again(keys=[LINES], args=[endpoint, seconds, KEPT_SECONDS, when])

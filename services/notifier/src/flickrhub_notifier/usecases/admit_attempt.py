@@ -13,7 +13,7 @@ from flickrhub_common.clock import Clock
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
 from flickrhub_notifier.models import Answer, Delivery, Report, Room, Sign, Slot, endpoint_of
-from flickrhub_notifier.ports import Endpoints
+from flickrhub_notifier.ports import UNMETERED, Endpoints, Meter
 from flickrhub_notifier.usecases.judge_endpoint import endpoint_key, judge_endpoint
 from flickrhub_notifier.usecases.keep_lines import ONE, KeepLines
 from flickrhub_notifier.usecases.places import YIELD_SECONDS, Place, Places, Waiting
@@ -35,6 +35,7 @@ class AdmitAttempt:
     lines: KeepLines
     clock: Clock
     concurrency: int
+    meter: Meter = UNMETERED
     _places: Places = field(default_factory=Places)
     _alone_until: float = 0.0
 
@@ -70,6 +71,7 @@ class AdmitAttempt:
                 room = await self._hand_over(place, room, replace(slot, owner=follower.owner, probe=False), follower)
         place.see(room, now=time.monotonic())
         if room.opened:
+            self.meter.shut()
             log.warning("endpoint_shut", endpoint=endpoint_of(delivery.url), probe=slot.probe)
         lines_turn = follower is None and place.door and room.line
         return room if lines_turn else self._let_in(place, room)

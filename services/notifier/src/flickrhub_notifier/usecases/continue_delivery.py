@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flickrhub_common.contracts import CallbackDue
-from flickrhub_notifier.models import Delivery
+from flickrhub_notifier.models import EXPIRED, Delivery
 from flickrhub_notifier.usecases.admit_attempt import Visit
 from flickrhub_notifier.usecases.decide_next import can_begin, has_expired
 from flickrhub_notifier.usecases.make_attempt import MakeAttempt
@@ -23,6 +23,8 @@ class ContinueDelivery:
         now = self.make.clock.now()
         if has_expired(delivery, now=now, after=self.make.policy.expire_after):
             expired = await self.make.deliveries.expire(delivery.id, now=now)
+            if expired is not None:
+                self.make.meter.ended(expired, EXPIRED, at=now)
             await self.make.follow(expired or await self.make.loaded(delivery.id))
         elif not can_begin(delivery, attempt=due.attempt, now=now):
             await self.make.follow(delivery)

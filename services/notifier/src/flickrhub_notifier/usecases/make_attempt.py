@@ -14,8 +14,19 @@ from flickrhub_common.sealing import KeyRing
 from flickrhub_common.telemetry import continuing
 from flickrhub_common.topology import CALLBACK_DLQ, NOTIFIER_CALLBACKS_DUE
 from flickrhub_notifier.errors import SecretUnreadable, SecretUnusable, UnknownDelivery
-from flickrhub_notifier.models import Answer, Attempt, Bury, Delivery, DeliveryState, GiveUp, Verdict, Wait, endpoint_of
-from flickrhub_notifier.ports import Deliveries, Postbox, Receiver
+from flickrhub_notifier.models import (
+    Answer,
+    Attempt,
+    Bury,
+    Delivery,
+    DeliveryState,
+    GiveUp,
+    Retry,
+    Verdict,
+    Wait,
+    endpoint_of,
+)
+from flickrhub_notifier.ports import UNMETERED, Deliveries, Meter, Postbox, Receiver
 from flickrhub_notifier.usecases.admit_attempt import AdmitAttempt, Visit
 from flickrhub_notifier.usecases.decide_next import decide_follow_up, decide_verdict
 from flickrhub_notifier.usecases.keep_lines import KeepLines, due
@@ -72,6 +83,7 @@ class MakeAttempt:
     policy: Policy
     admit: AdmitAttempt
     lines: KeepLines
+    meter: Meter = UNMETERED
     record_patience: float = RECORD_PATIENCE_SECONDS
 
     async def attempt(self, delivery: Delivery, visit: Visit) -> None:
@@ -82,7 +94,9 @@ class MakeAttempt:
         started, at = time.perf_counter(), self.clock.now()
         with continuing(delivery.trace):
             answer = CRASHED if delivery.claims > MOST_CLAIMS else await self._post(delivery)
-        attempt = Attempt(delivery.next_attempt, at, round(1000 * (time.perf_counter() - started)), answer)
+        seconds = time.perf_counter() - started
+        self.meter.attempted(answer, seconds=seconds)
+        attempt = Attempt(delivery.next_attempt, at, round(1000 * seconds), answer)
         verdict = self._judge(attempt, earlier=delivery.earlier_attempts)
         leaving = asyncio.create_task(visit.end(answer))
         try:
@@ -90,6 +104,8 @@ class MakeAttempt:
             recorded = await self._record(delivery, attempt, verdict)
         finally:
             await leaving
+        if recorded is not None and not isinstance(verdict, Retry):
+            self.meter.ended(delivery, recorded.state.value, at=attempt.ended_at)
         await self.follow(recorded or await self.loaded(delivery.id))
 
     def holds(self, delivery: Delivery) -> bool:

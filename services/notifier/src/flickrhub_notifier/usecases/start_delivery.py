@@ -99,6 +99,7 @@ class StartDelivery:
             claimed_until=now + self.make.policy.first_lease,
             claims=1,
             job_replay=event.replay,
+            accepted_at=event.accepted_at,
         )
 
 

@@ -1,0 +1,55 @@
+"""The depth of every queue, by asking RabbitMQ over AMQP: what can be seen without its management API.
+
+One service asks for all of them, because whoever should consume a queue may not run.
+"""
+
+import time
+from collections.abc import Callable
+
+from flickrhub_common.broker import Messaging
+from flickrhub_common.metrics import Across, Label, Metrics, Sample, gauge
+from flickrhub_common.topology import DEAD_LETTER_QUEUES, DELAY_LEVELS, WORK_QUEUES, delay_queue
+
+QUEUES = (*WORK_QUEUES, *DEAD_LETTER_QUEUES, *(delay_queue(level) for level in range(DELAY_LEVELS)))
+_QUEUE = Label("queue", QUEUES)
+
+DEPTH = gauge(
+    "flickrhub_queue_messages",
+    "Messages that lie ready in a queue, a dead-letter queue or one of the delay ladder (`flickr.delay.NN`, where what"
+    " waits is ready). What is in a consumer's hands isn't among them: `flickrhub_messages_in_hand`.",
+    _QUEUE,
+    across=Across.MAX,
+)
+CONSUMERS = gauge(
+    "flickrhub_queue_consumers",
+    "Consumers that RabbitMQ knows of a queue, of all processes; of dead-letter and delay queues normally none.",
+    _QUEUE,
+    across=Across.MAX,
+)
+NOT_EMPTY = gauge(
+    "flickrhub_queue_not_empty_seconds",
+    "For how long a queue was never seen empty by this gateway, 0 while it is: no message in a dead-letter queue, or in"
+    " a queue that nobody consumes, is much older. A busy queue may never be seen empty: how old its messages are when"
+    " taken tells `flickrhub_queue_wait_seconds`. Begins anew with the process.",
+    _QUEUE,
+    across=Across.MAX,
+)
+QUEUE_METRICS = (DEPTH, CONSUMERS, NOT_EMPTY)
+
+
+def watch_queues(metrics: Metrics, messaging: Messaging, *, now: Callable[[], float] = time.monotonic) -> None:
+    """Have the depth of every queue shown."""
+    depth, consumers, not_empty = (metrics.gauge(metric) for metric in QUEUE_METRICS)
+    since: dict[str, float] = {}
+
+    async def take() -> None:
+        for queue, found in (await messaging.depths(QUEUES)).items():
+            depth.set(found.messages, queue)
+            consumers.set(found.consumers, queue)
+            if found.messages:
+                not_empty.set(now() - since.setdefault(queue, now()), queue)
+            else:
+                since.pop(queue, None)
+                not_empty.set(0, queue)
+
+    metrics.samples.append(Sample((depth, consumers, not_empty), take))
