@@ -86,7 +86,7 @@ async def own_hub(
     """
     name = f"own-{uuid.uuid4().hex[:12]}"
     names = _names(executors, gateways, targets)
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     urls = {process: f"http://127.0.0.1:{port}" for process, port in ports.items()}
     redis_url = str(URL(needed("REDIS_URL")).with_path(f"/{redis_db}"))
     async with (
@@ -189,7 +189,8 @@ async def _cleared(*, mongo_db: str, redis_url: str) -> AsyncIterator[None]:
             await mongo.drop_database(mongo_db)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """So many ports that nobody listens on."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

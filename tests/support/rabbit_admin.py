@@ -116,6 +116,11 @@ class RabbitAdmin:
         async with (await self._connected()).channel() as channel:
             await channel.queue_delete(queue)
 
+    async def declare(self, queue: str) -> None:
+        """Declare a queue of the topology as the services do, but bound to nothing."""
+        async with (await self._connected()).channel() as channel:
+            await channel.declare_queue(queue, durable=True, arguments=WORK_QUEUES[queue].arguments())
+
     async def connections(self) -> list[str]:
         """The names, for the management API, of the connections that FlickrHub's code has open in this vhost."""
         found = await self._get(f"/api/vhosts/{self._quoted}/connections")

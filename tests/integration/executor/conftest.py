@@ -10,10 +10,14 @@ from redis.asyncio import Redis
 
 from flickr_sim.app import create_app
 from flickrhub_common.broker import Messaging
+from flickrhub_common.mongo import make_mongo
+from flickrhub_common.photo_store import open_photo_store
 from flickrhub_common.redis import make_redis
-from flickrhub_common.settings import RabbitSettings, RedisSettings
+from flickrhub_common.settings import MongoSettings, PhotoStoreSettings, RabbitSettings, RedisSettings
 from flickrhub_executor.settings import ExecutorSettings
 from tests.integration.executor.parts import INTERNAL_TOKEN, FakeAuth, Hub, new_simulator, served
+from tests.integration.executor.photos import Photos
+from tests.support.photo_server import photo_server
 from tests.support.rabbit_admin import RabbitAdmin
 
 
@@ -53,3 +57,14 @@ async def hub(  # the client of the running stack that this name has elsewhere i
         finally:
             await hub.close()
             await sender.stop()
+
+
+@pytest.fixture
+async def photos(hub: Hub, mongo_settings: MongoSettings) -> AsyncIterator[Photos]:
+    """A photo store and a server of photos beside it."""
+    async with (
+        make_mongo(mongo_settings, service="test") as client,
+        open_photo_store(PhotoStoreSettings(), database=client[mongo_settings.mongo_db]) as store,
+        photo_server() as server,
+    ):
+        yield Photos(hub, store, server, mongo_settings)

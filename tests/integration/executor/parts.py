@@ -79,7 +79,7 @@ class FakeAuth:
         self._simulator = simulator
         self._account = next(iter(simulator.world.people))
         self.app = FastAPI()
-        self.app.add_api_route("/health", lambda: {"status": "ok"})
+        self.app.add_api_route("/internal/v1/health", self._health)
         self.app.add_api_route("/internal/v1/connections/{user_id}/lend", self._lend, methods=["POST"])
 
     def token_of(self, user_id: str) -> str:
@@ -90,11 +90,17 @@ class FakeAuth:
         )
         return token
 
+    async def _health(self, request: Request) -> Response:
+        return Response(status_code=200 if self._lets_in(request) else 401)
+
+    def _lets_in(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {INTERNAL_TOKEN}"
+
     async def _lend(self, user_id: str, request: Request) -> Response:
         self.lent[user_id] += 1
         if self.away:
             return Response(status_code=503)
-        if request.headers.get("authorization") != f"Bearer {INTERNAL_TOKEN}":
+        if not self._lets_in(request):
             return Response(status_code=401)
         if user_id in self.unknown:
             return Response(status_code=404)
@@ -141,7 +147,7 @@ class Hub:
         with (self.logs / f"executor-{len(self._processes)}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "flickrhub_executor"),
-                env=self._environment(changed),
+                env=self.environment(changed),
                 stdout=log,
                 stderr=log,
             )
@@ -228,7 +234,8 @@ class Hub:
                 process.kill()
             await process.wait()
 
-    def _environment(self, changed: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, changed: Mapping[str, str]) -> dict[str, str]:
+        """What an executor's process is told, with some settings changed."""
         values = {name.upper(): _text(value) for name, value in self.settings if value is not None}
         kept = {name: os.environ[name] for name in ("PATH", "COVERAGE_PROCESS_START") if name in os.environ}
         return {

@@ -2,78 +2,17 @@
 
 import socket
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from flickr_sim.world.models import Photo as StoredPhoto
-from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Target
-from flickrhub_common.mongo import make_mongo
-from flickrhub_common.photo_store import PhotoStore, open_photo_store
-from flickrhub_common.settings import MongoSettings, PhotoStoreSettings
+from flickrhub_common.contracts import JobCompleted, JobFailed, Target
 from flickrhub_executor.settings import ExecutorSettings
-from tests.integration.executor.parts import Hub, a_call
+from tests.integration.executor.parts import a_call
+from tests.integration.executor.photos import Photos, an_upload
 from tests.support.hostile_urls import NAMES_LEADING_INSIDE, batched, hostile_urls
-from tests.support.photo_server import PhotoServer, photo_server
-from tests.support.photographs import Photograph, jpeg
+from tests.support.photographs import jpeg
 from tests.support.planted import planted
 from tests.support.stub_dns import StubDns
-
-
-@dataclass
-class Photos:
-    """Where photos come from, and executors that send them."""
-
-    hub: Hub
-    store: PhotoStore
-    server: PhotoServer
-    mongo: MongoSettings
-
-    async def executor(self, target: Target = Target.UPLOAD, **changed: Any) -> Any:
-        """Run an executor in this process, which looks for lost photos soon."""
-        settings = {
-            "target": target,
-            "mongo_url": self.mongo.mongo_url,
-            "mongo_db": self.mongo.mongo_db,
-            "upload_allow_cidrs": "127.0.0.0/8",
-            "upload_look_seconds": "0,0.25",
-        }
-        return await self.hub.executor(**{**settings, **changed})
-
-    async def handed_over(self, photograph: Photograph, **params: str) -> JobRequested:
-        """A job whose photo is in the store."""
-        ref = str(uuid.uuid4())
-
-        async def chunks() -> AsyncIterator[bytes]:
-            yield photograph.data
-
-        await self.store.put(ref, chunks(), content_type=photograph.content_type)
-        return an_upload(photo_ref=ref, filename=photograph.filename, **params)
-
-    def at_flickr(self) -> list[StoredPhoto]:
-        """The photos that were sent."""
-        return [photo for photo in self.hub.simulator.world.photos.values() if photo.file is not None]
-
-    def hashes(self) -> list[str]:
-        """What they are, byte for byte."""
-        return sorted(photo.file.sha256 for photo in self.at_flickr() if photo.file)
-
-
-def an_upload(**params: str) -> JobRequested:
-    """A job for an executor of uploads."""
-    return a_call(None, target=Target.UPLOAD, params=params)
-
-
-@pytest.fixture
-async def photos(hub: Hub, mongo_settings: MongoSettings) -> AsyncIterator[Photos]:
-    async with (
-        make_mongo(mongo_settings, service="test") as client,
-        open_photo_store(PhotoStoreSettings(), database=client[mongo_settings.mongo_db]) as store,
-        photo_server() as server,
-    ):
-        yield Photos(hub, store, server, mongo_settings)
 
 
 async def test_photos_from_each_source_are_at_flickr_byte_for_byte_with_their_tags(photos: Photos) -> None:

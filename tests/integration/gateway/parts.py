@@ -64,8 +64,9 @@ class StubAuth:
         """Its internal HTTP."""
         app = FastAPI()
 
-        @app.get("/health")
-        async def health() -> Response:
+        @app.get("/internal/v1/health")
+        async def health(request: Request) -> Response:
+            assert request.headers["authorization"] == f"Bearer {INTERNAL_TOKEN}"
             return JSONResponse({"status": "ok"})
 
         @app.get("/internal/v1/connections/{user_id}")

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from flickrhub_common.errors import Unavailable
-from flickrhub_common.health import Check, health_router
+from flickrhub_common.health import Check, health_router, retire
 from flickrhub_common.server import make_app
 from tests.support.waiting import eventually
 
@@ -20,9 +20,11 @@ async def nothing(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def get(path: str, **checks: Check) -> httpx2.Response:
+async def get(path: str, *, stopping: bool = False, **checks: Check) -> httpx2.Response:
     app = make_app(title="t", description="t", lifespan=nothing)
     app.include_router(health_router(lambda _: checks))
+    if stopping:
+        retire(app)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://hub") as client:
         return await client.get(path)
@@ -71,6 +73,13 @@ async def test_what_doesnt_answer_is_away_after_two_seconds_and_all_are_asked_at
     reply = await get("/health/ready", mongo=hangs, redis=hangs, auth=there)
     assert time.monotonic() - began < 2.9
     assert reply.json()["error"]["details"] == ["mongo", "redis"]
+
+
+async def test_from_the_moment_it_is_to_stop_it_isnt_ready_lives_and_asks_nobody() -> None:
+    reply = await get("/health/ready", stopping=True, mongo=there, redis=hangs)
+    assert (reply.status_code, reply.json()["error"]["details"]) == (503, ["stopping"])
+    assert reply.headers["retry-after"] == "2"
+    assert (await get("/health", stopping=True)).status_code == 200
 
 
 async def test_however_many_ask_there_is_one_look_at_a_time_and_its_verdict_is_good_for_a_moment() -> None:

@@ -23,6 +23,7 @@ from flickrhub_common.server import make_app, serve
 from flickrhub_common.settings import Settings
 
 hangs = sys.argv[4]
+probes_only = hangs == "draining"
 
 @contextlib.asynccontextmanager
 async def lifespan(app):
@@ -31,6 +32,9 @@ async def lifespan(app):
     yield
     if hangs == "closing":
         await asyncio.sleep(600)
+    if hangs == "draining":
+        print("draining", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     print("closed", flush=True)
     if hangs == "thread":
         asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
@@ -55,7 +59,8 @@ async def slow(request: Request):
 class MostlyHttp(Settings):
     HTTP_SHARE = 0.9
 
-serve(app, MostlyHttp(host="127.0.0.1", port=int(sys.argv[1]), shutdown_grace_seconds=float(sys.argv[2])))
+settings = MostlyHttp(host="127.0.0.1", port=int(sys.argv[1]), shutdown_grace_seconds=float(sys.argv[2]))
+serve(app, settings, probes_only=probes_only)
 print("returned", flush=True)
 """
 
@@ -94,6 +99,7 @@ async def served(*, grace: float = 5.0, opens_within: float = 0.0, hangs: str = 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, str(port), str(grace), str(opens_within), hangs),
         cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -226,6 +232,31 @@ async def test_a_client_that_comes_just_then_is_answered_and_told_to_connect_els
         await asyncio.sleep(0.2)
         reply = await service.http.get("/health")  # over the connection that the first question left open
         assert (reply.status_code, reply.headers["connection"]) == (200, "close")
+        assert await service.exit_code(within=20) == 0
+
+
+async def test_who_only_has_probes_tells_them_that_it_stops_until_everything_else_is_closed() -> None:
+    async with served(hangs="draining") as service:
+        assert (await service.http.get("/health/ready")).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        await service.says("draining")
+        reply = await service.http.get("/health/ready")
+        assert (reply.status_code, reply.json()["error"]["details"]) == (503, ["stopping"])
+        assert reply.headers["connection"] == "close"
+        assert await service.answers()
+        assert service.process.stdin is not None
+        service.process.stdin.write(b"drained\n")
+        await service.says("closed")
+        await service.says("returned")
+        assert await service.exit_code(within=20) == 0
+
+
+async def test_who_serves_clients_isnt_ready_from_the_signal_on() -> None:
+    async with served() as service:
+        service.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        reply = await service.http.get("/health/ready")
+        assert (reply.status_code, reply.json()["error"]["details"]) == (503, ["stopping"])
         assert await service.exit_code(within=20) == 0
 
 

@@ -154,7 +154,7 @@ async def test_details_and_the_time_to_wait_come_through() -> None:
     assert waiting.value.retry_after == 7
 
 
-@pytest.mark.parametrize("answer", [httpx2.Response(503), httpx2.ConnectError("refused")])
+@pytest.mark.parametrize("answer", [httpx2.Response(503), httpx2.Response(401), httpx2.ConnectError("refused")])
 async def test_an_auth_that_isnt_well_doesnt_answer_a_ping(answer: httpx2.Response | Exception) -> None:
     with pytest.raises(Unavailable):
         await _auth(answer).ping()

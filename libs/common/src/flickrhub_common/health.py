@@ -1,11 +1,14 @@
-"""Liveness and readiness, the same in every service."""
+"""Liveness and readiness, the same in every service.
+
+Ready means that everything the service needs answers, that its consumers are RabbitMQ's, and that it isn't stopping.
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
 from flickrhub_common.errors import HubError
@@ -76,6 +79,20 @@ class NotReady(HubError):
         super().__init__(f"Not there: {', '.join(missing)}.", details=missing, retry_after=2)
 
 
+class Stopping(HubError):
+    """The service was told to stop: it lives, and is ready for nothing more."""
+
+    status, code, retryable = 503, "ERR_UNAVAILABLE", True
+
+    def __init__(self) -> None:
+        super().__init__("It is stopping.", details=["stopping"], retry_after=2)
+
+
+def retire(app: FastAPI) -> None:
+    """Have the app say from now on that it isn't ready, whatever it has open still."""
+    app.state.stopping = True
+
+
 class _Readiness:
     """Whoever asks, and however often: one look at a time, and its verdict is good for a moment."""
 
@@ -98,6 +115,7 @@ class _Readiness:
 def health_router(checks: Callable[[Request], Mapping[str, Check]], *, good_for: float = 0) -> APIRouter:
     """``GET /health`` (the process lives) and ``GET /health/ready`` (all checks pass, or 503 naming those that don't).
 
+    Once the service stops (``retire``), nothing is asked any more: it isn't ready, and lives.
     ``checks`` is asked on each request for named coroutines that raise when their dependency isn't there. There is one
     check at a time, whose verdict goes for all who ask meanwhile, and in the ``good_for`` seconds after it.
     """
@@ -113,7 +131,9 @@ def health_router(checks: Callable[[Request], Mapping[str, Check]], *, good_for:
     @router.head("/health/ready", include_in_schema=False)
     @router.get("/health/ready", summary="Readiness", responses=_READY)
     async def ready(request: Request) -> Response:
-        """Everything the service needs is there, or 503 with the names of what isn't."""
+        """Everything the service needs is there, or 503 with the names of what isn't, or `stopping`."""
+        if getattr(request.app.state, "stopping", False):
+            return problem(request, Stopping())
         named = checks(request)
         missing = await readiness.missing(named)
         if missing:

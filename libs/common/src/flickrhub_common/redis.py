@@ -28,6 +28,9 @@ _AWAY = frozenset(
 """What a server answers that can't take part for the moment: its disk or memory is full, it has become a replica, or
 has lost its own. A transaction is aborted for nothing else: its commands are right."""
 
+_WRITABLE = "ready"
+"""What is written to see that it can be; gone within a millisecond."""
+
 _AWAY_WITHIN = re.compile(rf"\b(?:{'|'.join(sorted(_AWAY))}) ")
 """Where the driver doesn't tell the code: it knows some only, and a script or a pipeline repeats them in its text."""
 
@@ -66,9 +69,9 @@ def redis_errors() -> Iterator[None]:
 
 
 async def ping_redis(client: Redis) -> None:
-    """Raise Unavailable if Redis doesn't answer."""
+    """Raise Unavailable if Redis doesn't answer, or takes no writes: it is full, or has become a replica."""
     with redis_errors():
-        await client.ping()
+        await client.set(_WRITABLE, b"", px=1)
 
 
 Command = tuple[Any, ...]

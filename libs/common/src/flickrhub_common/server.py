@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flickrhub_common import errors, problems
 from flickrhub_common.allocation import collect_seldom, keep_freed_memory
 from flickrhub_common.body_limit import BodyLimit
+from flickrhub_common.health import retire
 from flickrhub_common.http_limits import ConnectionLimits
 from flickrhub_common.http_protocol import protocol
 from flickrhub_common.logs import logger
@@ -86,12 +88,18 @@ def make_app(
 
 
 def serve(
-    app: FastAPI, settings: Settings, *, metrics: Metrics | None = None, own_pace: frozenset[str] = frozenset()
+    app: FastAPI,
+    settings: Settings,
+    *,
+    metrics: Metrics | None = None,
+    own_pace: frozenset[str] = frozenset(),
+    probes_only: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then stop within the grace time and return normally (exit code 0).
 
     ``metrics`` are shown on a port of their own, from before the app opens until after it has closed. ``own_pace`` are
-    the paths that see to it themselves that a body comes in good time.
+    the paths that see to it themselves that a body comes in good time. From the signal on the app isn't ready; with
+    ``probes_only``, where HTTP is for nothing else, it goes on saying so until all else is closed.
 
     A signal counts from the first moment on, also while the app still opens, and another one changes nothing. What
     still hangs just before the grace time is over, in the app or after it, is cut off: the exit code is 0 then too.
@@ -122,7 +130,13 @@ def serve(
     if metrics is not None and settings.metrics_port:
         page = MetricsPage(metrics)
         beside = SidePort(page, host=settings.host, port=settings.metrics_port, variable="METRICS_PORT")
-    server = Server(config, last_resort=LastResort(settings.end_seconds()), beside=beside)
+    server = Server(
+        config,
+        last_resort=LastResort(settings.end_seconds()),
+        beside=beside,
+        on_signal=partial(retire, app),
+        probes_only=probes_only,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run()
@@ -131,20 +145,32 @@ def serve(
 class Server(uvicorn.Server):
     """Uvicorn, but a stop is always a whole one, and clients are told of it before their connections go.
 
-    The first signal starts the time of the ``last_resort``. What is ``beside`` is open for longer at both ends.
+    The first signal starts the time of the ``last_resort``, and calls ``on_signal``. What is ``beside`` is open for
+    longer at both ends. A server of nothing but probes closes everything else first, and then its door.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, last_resort: "LastResort | None" = None, beside: SidePort | None = None
+        self,
+        config: uvicorn.Config,
+        *,
+        last_resort: "LastResort | None" = None,
+        beside: SidePort | None = None,
+        on_signal: Callable[[], None] = lambda: None,
+        probes_only: bool = False,
     ) -> None:
         super().__init__(config)
         self._last_resort = last_resort
         self._beside = beside
+        self._on_signal = on_signal
+        self._probes_only = probes_only
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. Uvicorn's own would raise the signal again at the end, and at a second one leave all open."""
         begun, self.should_exit = self.should_exit, True
-        if self._last_resort is not None and not begun:
+        if begun:
+            return
+        self._on_signal()
+        if self._last_resort is not None:
             self._last_resort.begin()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -159,8 +185,11 @@ class Server(uvicorn.Server):
 
         Else a request that is on its way over an idle connection would meet its closing.
         """
-        if self.server_state.connections:
-            self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        anybody = bool(self.server_state.connections)
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        if self._probes_only:
+            await self.lifespan.shutdown()  # a second one, by the server itself, finds nothing left to do
+        elif anybody:
             await asyncio.sleep(PARTING_SECONDS)
         await super().shutdown(sockets)
         if self._beside is not None:

@@ -33,7 +33,7 @@ from flickrhub_common.logs import logger
 from flickrhub_common.metrics import Metrics
 from flickrhub_common.mongo import make_mongo, ping_mongo
 from flickrhub_common.redis import make_redis, ping_redis
-from flickrhub_common.server import make_app
+from flickrhub_common.server import UNTRACED, make_app
 from flickrhub_common.service_metrics import make_metrics, watch_dependencies, watch_messages
 
 log = logger(__name__)
@@ -70,6 +70,7 @@ def build_app(
         description="Internal: connects Flickr accounts and lends tokens.",
         lifespan=lifespan,
         tracer_provider=tracer_provider,
+        untraced=UNTRACED | {"/internal/v1/health"},
         described=False,
     )
     app.include_router(internal_router(settings.internal_api_token.get_secret_value()))

@@ -14,4 +14,4 @@ def run() -> None:
     logs.configure(settings, service=service_name(settings))
     provider = make_tracer_provider(settings, service=service_name(settings))
     metrics = new_metrics(settings)
-    serve(build_app(settings, tracer_provider=provider, metrics=metrics), settings, metrics=metrics)
+    serve(build_app(settings, tracer_provider=provider, metrics=metrics), settings, metrics=metrics, probes_only=True)

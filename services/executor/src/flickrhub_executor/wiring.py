@@ -127,7 +127,7 @@ async def running(
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
             "redis": partial(ping_redis, redis),
-            "auth": partial(_ping_auth, auth),
+            "auth": partial(_ping_auth, auth, settings.internal_api_token.get_secret_value()),
         }
         on_job: ExecuteJob | ExecuteUpload
         if settings.target is Target.REST:
@@ -295,5 +295,7 @@ def _backoff(settings: ExecutorSettings) -> Backoff:
     return Backoff(first=settings.job_retry_delay_ms / 1000)
 
 
-async def _ping_auth(client: HttpClient) -> None:
-    (await client.get("/health")).raise_for_status()
+async def _ping_auth(client: HttpClient, token: str) -> None:
+    """Raise unless auth lives and lets us in."""
+    headers = {"Authorization": f"Bearer {token}"}
+    (await client.get("/internal/v1/health", headers=headers)).raise_for_status()

@@ -22,4 +22,4 @@ def run() -> None:
         sys.exit(asyncio.run(resealing.reseal(settings, wait_seconds=command.wait_seconds)))
     provider = make_tracer_provider(settings, service=SERVICE)
     metrics = new_metrics()
-    serve(build_app(settings, tracer_provider=provider, metrics=metrics), settings, metrics=metrics)
+    serve(build_app(settings, tracer_provider=provider, metrics=metrics), settings, metrics=metrics, probes_only=True)

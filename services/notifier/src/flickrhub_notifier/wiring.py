@@ -100,9 +100,14 @@ async def opened(
         if settings.callback_enabled:
             await stack.enter_async_context(beside(every(LOOK_SECONDS, lines.look)))
             await stack.enter_async_context(beside(every(FIND_SECONDS, lines.find)))
+
+        async def mongo_ready() -> None:
+            await ping_mongo(mongo)
+            await deliveries.check_indexes()
+
         checks: dict[str, Check] = {
             "rabbitmq": messaging.ping,
-            "mongo": partial(ping_mongo, mongo),
+            "mongo": mongo_ready,
             "redis": partial(ping_redis, redis),
         }
         watch_dependencies(metrics, checks)

@@ -22,11 +22,17 @@ Cases = Annotated[UseCases, Depends(_usecases)]
 def internal_router(token: str) -> APIRouter:
     """The routes, for callers that show ``token``; they find their use cases in ``app.state.usecases``."""
     router = APIRouter(prefix="/internal/v1", dependencies=[Depends(internal_only(token))])
+    router.add_api_route("/health", let_in, methods=["GET"], tags=["health"])
     router.add_api_route("/oauth/start", start, methods=["POST"], tags=["oauth"])
     router.add_api_route("/oauth/complete", complete, methods=["POST"], tags=["oauth"])
     router.add_api_route("/connections/{user_id}", find, methods=["GET"], tags=["connections"])
     router.add_api_route("/connections/{user_id}/lend", lend, methods=["POST"], tags=["connections"])
     return router
+
+
+async def let_in(request: Request) -> Response:
+    """Say that auth lives, and that whoever asks has the right credential."""
+    return envelope(request, {"status": "ok"})
 
 
 async def start(request: Request, body: StartRequest, usecases: Cases) -> Response:

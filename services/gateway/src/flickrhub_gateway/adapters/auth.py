@@ -56,9 +56,10 @@ class HttpAuth:
         return True
 
     async def ping(self) -> None:
-        """Raise Unavailable unless auth lives; what auth itself needs is for its own readiness to say."""
+        """Raise Unavailable unless auth lives and lets us in; what it needs itself is for its own readiness to say."""
         try:
-            reply = await self._client.get("/health", timeout=PING_SECONDS)
+            headers = {"Authorization": self._authorization}
+            reply = await self._client.get("/internal/v1/health", headers=headers, timeout=PING_SECONDS)
         except HttpError as error:
             raise Unavailable("auth") from error
         if not reply.is_success:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
+from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import (
     Database,
     Document,
@@ -28,6 +29,7 @@ class MongoDeliveries:
         """``keep`` is how long a delivery stays after its end; None is for good."""
         self._documents = database[COLLECTION]
         self._writes = DeliveryWrites(self._documents, keep=keep)
+        self._indexed = False
 
     async def ensure_indexes(self) -> None:
         """Index what was given up, newest first: the operator's question; what may go; and the lines.
@@ -43,6 +45,12 @@ class MongoDeliveries:
                 [("line", 1), ("line_at", 1)], name="lines", partialFilterExpression={"line": {"$exists": True}}
             )
             await drop_indexes(self._documents, _OUTDATED)
+        self._indexed = True
+
+    async def check_indexes(self) -> None:
+        """Raise Unavailable until the indexes were made."""
+        if not self._indexed:
+            raise Unavailable("mongo")
 
     async def open(self, delivery: Delivery) -> Delivery | None:
         """Store a new delivery; or give the one there is."""
