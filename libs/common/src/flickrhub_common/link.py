@@ -175,9 +175,11 @@ class Link:
 
     async def ping(self) -> None:
         """Raise Unavailable unless connected, answered and consuming from every queue."""
-        if not (self._started.is_set() and self._can_send.is_set() and await self._is_consuming()):
+        if not (self._started.is_set() and self._can_send.is_set()):
             raise Unavailable("rabbitmq")
         await self._ask()
+        if not await self._is_consuming():  # after the round trip: what RabbitMQ has cancelled is known by then
+            raise Unavailable("rabbitmq")
 
     async def _ask(self) -> None:
         """A round trip: a broker that fell silent is away long before the missed heartbeats say so.
