@@ -54,8 +54,8 @@ _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @functools.cache
 def kubectl() -> str:
-    """The one `make setup` installed because the machine had none that renders components, or the machine's."""
+    """The one that `bootstrap.sh kubectl` installed as the machine had none that renders components, or the machine's."""
     found = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
     if found is None:
-        raise RenderError("kubectl isn't there: make setup")
+        raise RenderError("kubectl isn't there: deploy/local/bootstrap.sh kubectl")
     return found

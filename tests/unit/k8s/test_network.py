@@ -151,6 +151,10 @@ def test_rabbitmq_is_reached_by_services_its_operator_keda_and_itself() -> None:
     pod = {NAME: "rabbitmq", "app.kubernetes.io/component": "rabbitmq", "app.kubernetes.io/part-of": "rabbitmq"}
     policy = named(prod(), "NetworkPolicy")["rabbitmq"]["spec"]
     assert selects(policy["podSelector"], pod)
+    assert {port for rule in policy["egress"] for port in _ports(rule)} == {
+        *("4369", "25672", "35672-35682"),  # each other
+        *("443", "6443"),  # the Kubernetes API
+    }
     reached = {(str(rule["from"]), port) for rule in policy["ingress"] for port in _ports(rule)}
     assert {port for peers, port in reached if "flickrhub" in peers} == {"5672", "5671"}
     assert {port for peers, port in reached if "keda" in peers} == {"15672", "15671"}

@@ -8,10 +8,12 @@ import pytest
 from deploy.k8s.generate import ROOT, Declared, documents
 from flickrhub_common import topology
 from flickrhub_executor.settings import ExecutorSettings
-from tests.k8s.objects import named, of_kind
+from tests.k8s.objects import named, of_kind, selects
 from tests.k8s.rendering import Object
 from tests.unit.k8s.rendered import prod
 
+PODS = {"app.kubernetes.io/name": "rabbitmq", "app.kubernetes.io/component": "rabbitmq"}
+"""Labels that the cluster operator gives to the pods of a cluster of this name."""
 CONSUMER_TIMEOUT = re.compile(r"^consumer_timeout = (\d+)$", re.MULTILINE)
 
 
@@ -65,6 +67,9 @@ def test_the_cluster_outlives_the_loss_of_one_node() -> None:
     (apart,) = cluster["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert apart["topologyKey"] == "kubernetes.io/hostname"
     assert cluster["resources"]["requests"] == cluster["resources"]["limits"]
+    budget = named(prod(), "PodDisruptionBudget")["rabbitmq"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert selects(budget["selector"], PODS)
 
 
 def test_a_long_upload_is_not_taken_from_its_executor() -> None:
