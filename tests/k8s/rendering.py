@@ -54,7 +54,7 @@ _LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @functools.cache
 def kubectl() -> str:
-    """The one that `bootstrap.sh kubectl` installed as the machine had none that renders components, or the machine's."""
+    """The one that `bootstrap.sh kubectl` installed where the machine had none that will do, or the machine's."""
     found = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
     if found is None:
         raise RenderError("kubectl isn't there: deploy/local/bootstrap.sh kubectl")

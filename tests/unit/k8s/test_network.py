@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from flickrhub_common.addresses import AddressPolicy
-from tests.k8s.objects import NAME, container, labels, named, of_kind, selects, services, workloads
+from flickrhub_common.settings import Settings
+from tests.k8s import rendering
+from tests.k8s.objects import NAME, config, container, labels, named, of_kind, selects, services, workloads
 from tests.k8s.rendering import Object
 from tests.unit.k8s.rendered import OVERLAYS, dev, overlay, prod
 
@@ -30,6 +32,7 @@ INGRESS = {
     "executor-upload": set(),
     "executor-replace": set(),
 }
+(OTLP_VARIABLE,) = (name.upper() for name in Settings.model_fields if name.endswith("otlp_endpoint"))
 INSIDE = (
     *("0.0.0.1", "10.1.2.3", "100.64.0.1", "127.0.0.1", "168.63.129.16", "169.254.169.254", "172.31.255.255"),
     *("192.0.0.8", "192.168.1.1", "198.18.0.1", "224.0.0.1", "255.255.255.255"),
@@ -97,6 +100,14 @@ def test_a_small_cluster_adds_the_simulator_alone() -> None:
         added = _let_through(dev(), labels(deployment), "Egress") - EGRESS[name]
         assert added == ({"flickr-sim:3131"} if name.startswith(("auth", "executor")) else set())
         assert _let_through(dev(), labels(deployment), "Ingress") == INGRESS[name]
+
+
+def test_traces_go_to_the_collector_that_is_named_and_nowhere_else() -> None:
+    traced = rendering.component("tracing")
+    for name, deployment in services(traced).items():
+        added = _let_through(traced, labels(deployment), "Egress") - EGRESS[name]
+        endpoint = config(traced, deployment)[OTLP_VARIABLE]
+        assert added == {f"flickrhub/monitoring:{endpoint.rpartition(':')[2]}"}
 
 
 def test_every_port_that_may_be_reached_is_one_that_somebody_listens_on() -> None:
