@@ -19,7 +19,7 @@ def test_every_service_is_scraped_on_its_metrics_port() -> None:
     }
     assert set(found) == set(services(prod()))
     (endpoint,) = monitor["endpoints"]
-    assert endpoint["path"] == "/metrics"
+    assert (endpoint["port"], endpoint["path"]) == ("metrics", "/metrics")
     assert all(endpoint["port"] in ports for ports in found.values())
 
 
