@@ -18,6 +18,9 @@ def test_every_service_is_scraped_on_its_metrics_port() -> None:
         if wanted <= each["metadata"]["labels"].items()
     }
     assert set(found) == set(services(prod()))
+    jobs = {named(prod(), "Service")[name]["metadata"]["labels"][monitor["jobLabel"]] for name in found}
+    scraped = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    assert jobs == {scraped[0]["job_name"]}
     (endpoint,) = monitor["endpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("metrics", "/metrics")
     assert all(endpoint["port"] in ports for ports in found.values())

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+import yaml
 
+from deploy.k8s.generate import ROOT
 from flickrhub_common.health import CHECK_SECONDS
 from tests.k8s.objects import config, container, labels, named, of_kind, pod, services, workloads
 from tests.k8s.rendering import Object
@@ -46,16 +48,12 @@ def test_a_pod_is_restricted(workload: Object) -> None:
 def test_a_pod_can_write_nowhere_but_into_folders_of_its_own(workload: Object) -> None:
     claims = {each["metadata"]["name"] for each in workload["spec"].get("volumeClaimTemplates", [])}
     volumes = {each["name"]: each for each in pod(workload)["volumes"]}
-    assert all(
-        {"secret": each.get("secret"), "emptyDir": each.get("emptyDir")} != {"secret": None, "emptyDir": None}
-        for each in volumes.values()
-    )
+    kinds = {name: next(kind for kind in each if kind != "name") for name, each in volumes.items()}
+    assert set(kinds.values()) <= {"secret", "configMap", "emptyDir"}
     assert all(each["emptyDir"].get("sizeLimit") for each in volumes.values() if "emptyDir" in each)
+    assert all(each["secret"]["defaultMode"] == 0o440 for each in volumes.values() if "secret" in each)
     for mount in container(workload)["volumeMounts"]:
-        assert mount["name"] in claims or mount["name"] in volumes
-        if mount["name"] in volumes and "secret" in volumes[mount["name"]]:
-            assert mount["readOnly"] is True
-            assert volumes[mount["name"]]["secret"]["defaultMode"] == 0o440
+        assert mount["name"] in claims or kinds[mount["name"]] == "emptyDir" or mount["readOnly"] is True
 
 
 @pytest.mark.parametrize("workload", PODS)
@@ -142,6 +140,15 @@ def test_production_runs_what_was_released_and_nothing_else() -> None:
     images += [each["spec"]["image"] for each in of_kind(prod(), "RabbitmqCluster")]
     assert len(images) == 7
     assert [each for each in images if not re.fullmatch(r"[a-z0-9./:-]+@sha256:[0-9a-f]{64}", each)] == []
+
+
+def test_the_stores_of_a_small_cluster_are_those_of_compose() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    used = {name: container(each)["image"] for name, each in named(dev(), "StatefulSet").items()}
+    names = {"rabbitmq": "rabbitmq", "mongodb": "mongo", "redis": "redis"}
+    assert used == {name: compose[there]["image"] for name, there in names.items()}
+    (cluster,) = of_kind(prod(), "RabbitmqCluster")
+    assert cluster["spec"]["image"].partition("@")[0] == used["rabbitmq"]
 
 
 def test_a_small_cluster_runs_named_versions() -> None:
