@@ -217,6 +217,7 @@ def _metric(metric: Metric) -> str:
     meaning = metric.meaning
     if metric.kind is Kind.HISTOGRAM:
         meaning += f" Up to {', '.join(f'{bound:g}' for bound in metric.buckets)} s."
+    meaning = meaning.replace("|", "\\|")
     return f"| `{metric.name}` | {metric.kind} | {labels} | {meaning} | {metric.across} |"
 
 

@@ -18,6 +18,7 @@ PROGRAM = """
 import asyncio, contextlib, gc, socket, sys, time
 from fastapi import Request
 from flickrhub_common.health import health_router
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.problems import envelope
 from flickrhub_common.server import make_app, serve
 from flickrhub_common.settings import Settings
@@ -59,8 +60,11 @@ async def slow(request: Request):
 class MostlyHttp(Settings):
     HTTP_SHARE = 0.9
 
-settings = MostlyHttp(host="127.0.0.1", port=int(sys.argv[1]), shutdown_grace_seconds=float(sys.argv[2]))
-serve(app, settings, probes_only=probes_only)
+port, metrics_port = map(int, sys.argv[1].split(","))
+settings = MostlyHttp(
+    host="127.0.0.1", port=port, metrics_port=metrics_port, shutdown_grace_seconds=float(sys.argv[2])
+)
+serve(app, settings, metrics=Metrics([]), probes_only=probes_only)
 print("returned", flush=True)
 """
 
@@ -68,9 +72,10 @@ print("returned", flush=True)
 class Served:
     """The running process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, metrics_port: int) -> None:
         self.process = process
         self.port = port
+        self.metrics_port = metrics_port
         self.http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, verify=NOBODY, trust_env=False)
 
     async def says(self, line: str) -> None:
@@ -84,6 +89,13 @@ class Served:
         except httpx2.TransportError:
             return False
 
+    async def shows_metrics(self) -> bool:
+        try:
+            reply = await self.http.get(f"http://127.0.0.1:{self.metrics_port}/metrics")
+        except httpx2.TransportError:
+            return False
+        return "process_resident_memory_bytes" in reply.text
+
     async def errors(self) -> bytes:
         assert self.process.stderr is not None
         return await self.process.stderr.read()
@@ -94,16 +106,19 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(*, grace: float = 5.0, opens_within: float = 0.0, hangs: str = "") -> AsyncIterator[Served]:
-    with contextlib.closing(await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)) as found:
-        port = found.sockets[0].getsockname()[1]
+    async with (
+        await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as found,
+        await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as other,
+    ):
+        port, metrics_port = (one.sockets[0].getsockname()[1] for one in (found, other))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, str(port), str(grace), str(opens_within), hangs),
+        *(sys.executable, "-c", PROGRAM, f"{port},{metrics_port}", str(grace), str(opens_within), hangs),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    service = Served(process, port)
+    service = Served(process, port, metrics_port)
     try:
         await service.says("opened")
         if not opens_within:
@@ -123,6 +138,20 @@ async def test_a_signal_ends_it_in_order_with_exit_code_0(number: signal.Signals
         await service.says("closed")
         await service.says("returned")
         assert await service.exit_code(within=20) == 0
+
+
+async def test_metrics_are_shown_before_it_opens_and_while_it_closes() -> None:
+    async with served(opens_within=1.0, hangs="closing") as service:
+        await eventually(service.shows_metrics, within=15, every=0.05, what="metrics")
+        assert not await service.answers()
+        await eventually(service.answers, within=15, every=0.05, what="an answer")
+        service.process.send_signal(signal.SIGTERM)
+
+        async def closes() -> bool:
+            return not await service.answers()
+
+        await eventually(closes, within=15, every=0.05, what="the end of its own port")
+        assert await service.shows_metrics()
 
 
 async def test_nobody_is_believed_to_be_someone_elses_proxy_also_not_from_this_machine() -> None:

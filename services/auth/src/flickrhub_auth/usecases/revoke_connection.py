@@ -19,13 +19,11 @@ class RevokeConnection:
 
     async def __call__(self, event: TokenRejected) -> None:
         """Raises Unavailable, after which the event has to come again."""
-        now = self._clock.now()
-        since = await self._tokens.revoke(event.user_id, fingerprint=event.fingerprint, at=now)
+        since = await self._tokens.revoke(event.user_id, fingerprint=event.fingerprint, at=self._clock.now())
         if since is None:
             log.info("rejection_of_another_token", user_id=event.user_id)
             return
-        if since == now:
-            self._meter.revoked()
+        self._meter.revoked()
         log.info("connection_revoked", user_id=event.user_id, reason=event.reason)
         # Also when it was revoked before: a crash may have come between storing and telling.
         await self._events.send_event(TokenRevoked(user_id=event.user_id, reason=event.reason, at=since))
