@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 from tests.support.dockerfile import ROOT, SERVICES
 from tests.support.lock_files import read_lock
@@ -35,9 +36,9 @@ def ours(service: str) -> list[str]:
     return ["libs/flickr_sim"] if service == "flickr-sim" else ["libs/common", "libs/dlq", f"services/{service}"]
 
 
-def other_user() -> int | None:
-    """Who to run it as: the image's user where we are root, otherwise ourselves (None)."""
-    return UID if os.geteuid() == 0 else None
+def as_other_user() -> dict[str, Any]:
+    """For Popen: the image's user where we are root, otherwise nothing, which is ourselves."""
+    return {"user": UID, "group": UID, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _take_away_writing(folder: Path) -> None:
 def _interpreter(folder: Path) -> str:
     """A Python that the other user may execute: ours, or a copy of it when it lies in a home folder."""
     python = Path(os.path.realpath(sys.executable))
-    if other_user() is None or all(part.stat().st_mode & 0o001 for part in [python, *python.parents]):
+    if not as_other_user() or all(part.stat().st_mode & 0o001 for part in [python, *python.parents]):
         return str(python)
     library = f"lib/{python.name}"
     left_out = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "ensurepip", "site-packages", "config-*")

@@ -64,8 +64,10 @@ def store() -> Iterator[Store]:
     """What the images are made of, in a folder that every user may enter, as pytest's own may not be."""
     folder = Path(tempfile.mkdtemp(prefix="flickrhub-image-"))
     folder.chmod(0o755)
-    yield image_tree.make_store(folder / "store")
-    image_tree.remove(folder)
+    try:
+        yield image_tree.make_store(folder / "store")
+    finally:
+        image_tree.remove(folder)
 
 
 def container(store: Store, service: str) -> Container:
@@ -88,7 +90,7 @@ async def running(container: Container, environment: dict[str, str]) -> AsyncIte
         *container.command(),
         env=environment,
         cwd="/",
-        user=image_tree.other_user(),
+        **image_tree.as_other_user(),
         preexec_fn=no_file_can_be_written,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -105,9 +107,9 @@ async def running(container: Container, environment: dict[str, str]) -> AsyncIte
         sys.stdout.write((await said).decode(errors="replace"))
 
 
-async def healthy(container: Container, environment: dict[str, str]) -> bool:
+async def healthy(container: Container, environment: dict[str, str], *arguments: str) -> bool:
     check = await asyncio.create_subprocess_exec(
-        *container.health_check(), env=environment, cwd="/", user=image_tree.other_user()
+        *container.health_check(), *arguments, env=environment, cwd="/", **image_tree.as_other_user()
     )
     return await check.wait() == 0
 
@@ -125,6 +127,7 @@ async def life(container: Container, port: int, metrics_port: int) -> None:
 
         await eventually(listens, within=60, every=0.1, what=f"{container.service} listens")
         assert await healthy(container, environment), f"{container.service} isn't healthy"
+        assert not await healthy(container, environment, "/health/ready"), f"{container.service}: no server is there"
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 30) == 0, container.service
 
