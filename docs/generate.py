@@ -179,7 +179,8 @@ it has closed. There is no password: keep the port inside. On the local stack `m
 and `.run/env` has it (`GATEWAY_METRICS_PORT` …).
 
 A look waits one second at most for figures that others have to be asked for (queues, stores, budgets, breakers). These
-are good for 5 s; of whoever can't be asked there are none (`NaN` where a metric has no labels), never old ones.
+are good for 5 s. Of whoever doesn't answer within 2 s there are none from then on (`NaN` where a metric has no labels):
+how things were isn't shown for how they are.
 
 **Labels** take the values listed here, and whatever else comes is counted as `other`: methods, hosts, users and ids
 never make series. Only `key` shows values from outside, hashed and so many at most. A page has at most {most} lines of

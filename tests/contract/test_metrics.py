@@ -112,13 +112,21 @@ async def test_every_series_of_the_docs_moves_with_the_jobs(
     await jobs_of_every_kind(account, sim, receiver)
 
     async def moved() -> bool:
-        return not still(before, await all_series())
+        now = await all_series()
+        return not still(before, now) and spent(account, now["executor-rest"])
 
     try:
         await eventually(moved, within=15, every=0.5)
     except AssertionError:
         assert still(before, await all_series()) == []
         raise
+
+
+def spent(account: Account, series: Series) -> bool:
+    """Whether the key has less than its budget left; it is one of the first this executor has met, or of the others."""
+    key = hashlib.sha256(account.app.api_key.encode()).hexdigest()[:8]
+    left = [figure(series, "flickrhub_budget_left_calls", key=shown) for shown in (key, "other")]
+    return any(0 < calls < figure(series, "flickrhub_budget_calls") for calls in left)
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -146,19 +154,6 @@ async def test_what_others_are_asked_for_is_there(account: Account) -> None:
     assert figure(gateway, "flickrhub_queue_consumed", queue="gateway_job_events") == 1
     assert figure(executor, "flickrhub_queue_consumed", queue="flickr_rest") == 1
     assert not math.isnan(figure(gateway, "flickrhub_oldest_unpublished_job_seconds"))
-
-
-async def test_the_budget_that_an_api_key_has_left_is_shown(account: Account) -> None:
-    await account.run(ECHO)
-    key = hashlib.sha256(account.app.api_key.encode()).hexdigest()[:8]
-
-    async def spent() -> bool:
-        """It is one of the first keys that this executor has met, or one of the others."""
-        series = series_of(await page_of("executor-rest"))
-        left = [figure(series, "flickrhub_budget_left_calls", key=shown) for shown in (key, "other")]
-        return any(0 < calls < figure(series, "flickrhub_budget_calls") for calls in left)
-
-    await eventually(spent, within=10, every=0.5)
 
 
 async def test_no_page_says_a_key_a_user_a_method_or_a_host(account: Account, receiver: CallbackReceiver) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -86,3 +87,17 @@ async def test_a_job_that_has_moved_on_is_neither_marked_nor_swept(database: Dat
     assert marks == [AT, None, None]
     swept = await jobs.claim_unpublished(created_before=later, now=later, limit=10)
     assert [job.id for job in swept] == ["waits"]
+
+
+async def test_the_oldest_unpublished_job_is_told_by_the_index_alone(database: Database) -> None:
+    jobs = MongoJobs(database)
+    await jobs.make_indexes()
+    assert await jobs.oldest_unpublished() is None
+    for number, job_id in enumerate(("published", "moved on", "oldest", "younger")):
+        await jobs.add(replace(a_job(), id=job_id, created_at=AT + timedelta(seconds=number)))
+    await jobs.mark_published(["published"], at=AT)
+    await jobs.apply(change("moved on", State.COMPLETED, 0))
+    assert await jobs.oldest_unpublished() == AT + timedelta(seconds=2)
+    asked = database[COLLECTION].find({"published_at": None, "state": "queued"}, {"created_at": 1})
+    plan = await asked.sort("created_at", 1).limit(1).explain()
+    assert plan["executionStats"]["totalDocsExamined"] == 1

@@ -292,3 +292,21 @@ async def test_without_redis_it_says_so() -> None:
             await ends.enter(HERE, owner="o")
         with pytest.raises(Unavailable):
             await ends.leave(Slot(HERE, "o"), Report("d", Sign.WELL))
+
+
+async def test_the_states_of_endpoints_with_a_line_are_told(redis: Redis) -> None:
+    ends = endpoints(redis)
+    assert (await ends.count_lines(), await ends.states(most=10)) == (0, [])
+    await opened(ends)
+    slot = await entered(ends, endpoint=THERE)
+    await ends.leave(slot, Report("d", Sign.STRAINED, 60.0))
+    for endpoint in (HERE, THERE, "a third"):
+        await ends.announce(endpoint)
+    assert await ends.count_lines() == 3
+    assert sorted(await ends.states(most=10)) == ["asked_to_wait", "closed", "open"]
+    assert len(await ends.states(most=2)) == 2
+
+    async def half_open() -> bool:
+        return "probing" in await ends.states(most=10)
+
+    await eventually(half_open, within=5, every=0.05)

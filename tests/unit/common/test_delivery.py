@@ -1,6 +1,7 @@
 """Acknowledging a message."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -27,3 +28,25 @@ async def test_an_acknowledgement_that_nobody_takes_is_given_up(monkeypatch: pyt
     )
     with pytest.raises(BROKER_ERRORS):
         await consuming.Delivery(came).ack()
+
+
+SENT, LEFT, EARLIER = (datetime(2026, 11, 21, 2, minute, tzinfo=UTC) for minute in (0, 30, 15))
+
+
+@pytest.mark.parametrize(
+    ("headers", "since"),
+    [
+        ({}, SENT),
+        ({"x-death": [{"time": LEFT, "reason": "expired"}, {"time": EARLIER}]}, LEFT),
+        ({"x-death": []}, SENT),
+        ({"x-death": "nonsense"}, SENT),
+        ({"x-death": [7]}, SENT),
+        ({"x-death": [{"time": "yesterday"}]}, None),
+        ({"x-death": [{}]}, None),
+    ],
+    ids=["sent", "out of the ladder", "empty", "text", "a number", "no time", "nothing"],
+)
+def test_since_when_a_message_has_lain_in_its_queue(headers: dict[str, Any], since: datetime | None) -> None:
+    header = ContentHeader(properties=Basic.Properties(headers=headers, timestamp=SENT))
+    came = DeliveredMessage(delivery=Basic.Deliver(delivery_tag=1), header=header, body=b"", channel=cast(Any, Deaf()))
+    assert consuming.Delivery(came).ready_since == since

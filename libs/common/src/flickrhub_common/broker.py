@@ -269,7 +269,7 @@ class Messaging:
         return await self._link.consumed()
 
     async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
-        """What lies in these queues, each of which must be there. Raises Unavailable, or one of BROKER_ERRORS."""
+        """What lies in those of these queues that there are. Raises Unavailable, or one of BROKER_ERRORS."""
         return await self._link.depths(queues)
 
 

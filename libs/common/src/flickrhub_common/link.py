@@ -6,6 +6,7 @@ finds the connection again, and aiormq below it, by which messages go directly (
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,7 +15,7 @@ import aiormq
 from aio_pika import connect_robust
 from aio_pika.abc import AbstractRobustChannel
 from aio_pika.exceptions import DeliveryError
-from aiormq.exceptions import ChannelInvalidStateError, PublishError
+from aiormq.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity, PublishError
 from yarl import URL
 
 from flickrhub_common.errors import Unavailable
@@ -193,16 +194,18 @@ class Link:
             raise Unavailable("rabbitmq")
 
     async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
-        """What lies in these queues, each of which must be there. Raises one of BROKER_ERRORS, or Unavailable."""
-        if self._connection is None or not self._can_send.is_set():
-            raise Unavailable("rabbitmq")
-        found = {}
-        with driver_cancellations():
-            async with self._connection.channel(publisher_confirms=False) as channel:
-                asked = await channel.get_underlay_channel()
-                for queue in queues:
-                    declared = await asked.queue_declare(queue, passive=True, timeout=CONFIRM_SECONDS)
-                    found[queue] = Depth(declared.message_count or 0, declared.consumer_count or 0)
+        """What lies in those of these queues that there are. Raises one of BROKER_ERRORS, or Unavailable."""
+        left, found = deque(queues), dict[str, Depth]()
+        while left:
+            if self._connection is None or self._connection.transport is None or not self._can_send.is_set():
+                raise Unavailable("rabbitmq")
+            with driver_cancellations():
+                channel = await self._connection.transport.connection.channel(publisher_confirms=False)
+                try:
+                    await _look_at(left, found, cast(aiormq.Channel, channel))
+                finally:
+                    if not channel.is_closed:
+                        await _closed(channel.close)
         return found
 
     async def consumed(self) -> dict[str, bool]:
@@ -220,6 +223,15 @@ class Link:
                 return all([await subscription.consuming() for subscription in self._subscriptions])
         except BROKER_ERRORS:
             return False
+
+
+async def _look_at(left: deque[str], found: dict[str, Depth], channel: aiormq.Channel) -> None:
+    """Take from those that are left until one isn't there, with which the channel has ended."""
+    with contextlib.suppress(ChannelNotFoundEntity):
+        while left:
+            queue = left.popleft()
+            declared = await channel.queue_declare(queue, passive=True, timeout=CONFIRM_SECONDS)
+            found[queue] = Depth(declared.message_count or 0, declared.consumer_count or 0)
 
 
 async def _stopped(subscription: Subscription) -> None:
