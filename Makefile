@@ -13,7 +13,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	dlq lock docs bench bench-upload bench-isolation chaos fuzz k8s rotate-keys
+	dlq lock docs bench bench-upload bench-isolation chaos fuzz k8s rotate-keys backup restore
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,14 @@ clean: ## stop it and forget it: data, logs and credentials of the local stack
 
 rotate-keys: ## give the secrets at rest a new key and take the old one away, while jobs run
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) rotate-keys $(ARGS)
+
+backup: ## MongoDB and the key ring of the running stack into a new folder (TO=folder)
+	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; \
+	test -n "$(TO)" || { echo "Where to? make backup TO=folder"; exit 2; }; $(STACK) backup '$(TO)'
+
+restore: ## put a backup back (FROM=folder, ARGS="--drop --rabbitmq-lost")
+	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; \
+	test -n "$(FROM)" || { echo "From where? make restore FROM=folder"; exit 2; }; $(STACK) restore '$(FROM)' $(ARGS)
 
 status: ## every process: running, ready, port, pid
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) status

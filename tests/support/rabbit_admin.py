@@ -152,6 +152,11 @@ class RabbitAdmin:
                 channel = await (await self._connected()).channel()
         await channel.close()
 
+    async def lose_what_waits(self) -> None:
+        """Take every message out of the delay ladder, as if it had been lost."""
+        for level in range(DELAY_LEVELS):
+            await self.purge(delay_queue(level))
+
     async def close(self) -> None:
         """Close what this client itself has open."""
         if self._connection is not None:

@@ -5,8 +5,11 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
+from deploy.local.stack.backup import backup, restore
 from deploy.local.stack.down import clean, down
 from deploy.local.stack.errors import CannotStart, NotReady
 from deploy.local.stack.places import Places
@@ -60,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("logs", help="follow the logs").add_argument("process", nargs="?", default="*")
     rotate = commands.add_parser("rotate-keys", help="a new key for the secrets at rest, while jobs run")
     rotate.add_argument("--wait", type=float, default=3600.0, help="how long to wait for jobs under way, in seconds")
+    keep = commands.add_parser("backup", help="MongoDB and the key ring into a new folder, while everything runs")
+    keep.add_argument("folder", type=Path)
+    back = commands.add_parser("restore", help="a backup put back, while the services are stopped")
+    back.add_argument("folder", type=Path)
+    back.add_argument("--drop", action="store_true", help="replace what is in the database")
+    back.add_argument("--rabbitmq-lost", action="store_true", help="make messages anew for all that is open")
     commands.add_parser("test", help="run pytest (arguments follow) against a stack of its own")
     return parser
 
@@ -71,14 +80,15 @@ def _run(options: argparse.Namespace, rest: list[str], places: Places) -> int:
         return run_tests(places, os.environ, rest)
     if options.command == "logs":
         _follow_logs(places, options.process)
-    if options.command == "up":
-        up(places, os.environ, free_ports=options.free_ports)
-    elif options.command == "rotate-keys":
-        rotate_keys(places, wait_seconds=options.wait)
-    elif options.command == "down":
-        down(places)
-    else:
-        clean(places)
+    commands: dict[str, Callable[[], None]] = {
+        "up": lambda: up(places, os.environ, free_ports=options.free_ports),
+        "rotate-keys": lambda: rotate_keys(places, wait_seconds=options.wait),
+        "backup": lambda: backup(places, options.folder),
+        "restore": lambda: restore(places, options.folder, drop=options.drop, rabbitmq_lost=options.rabbitmq_lost),
+        "down": lambda: down(places),
+        "clean": lambda: clean(places),
+    }
+    commands[options.command]()
     return 0
 
 

@@ -74,7 +74,7 @@ class _Rotation:
         self._plan.save(self._places.plan_file)
         for name in self._holders:
             with step(f"   {name} starts again with {', '.join(map(_id_of, keys))}"):
-                _give(self._program(name), ring)
+                give(self._program(name), ring)
                 if not self._supervisor.end([name], seconds=tier_seconds([name], self._plan)):
                     raise NotReady(name, "it doesn't stop")
                 self._supervisor.begin([name])
@@ -97,7 +97,8 @@ class _Rotation:
         return self._places.programs / f"{name}.json"
 
 
-def _give(program: Path, ring: str) -> None:
+def give(program: Path, ring: str) -> None:
+    """Have a process start with this ring from its next start on."""
     spec = json.loads(program.read_text(encoding="utf-8"))
     spec["env"][VARIABLE] = ring
     write_private(program, json.dumps(spec, indent=2))

@@ -1,0 +1,94 @@
+"""What a backup holds, and what becomes of the key ring."""
+
+import io
+import json
+from pathlib import Path
+
+import bson
+import pytest
+
+from deploy.local.stack import credentials
+from deploy.local.stack.backup import joined, restore, restore_ring
+from deploy.local.stack.errors import CannotStart
+from deploy.local.stack.mongo_files import BATCH_DOCUMENTS, Incomplete, in_batches, private_file
+from deploy.local.stack.places import Places, write_private
+from deploy.local.stack.plan import SERVICES, Plan, needs
+
+
+@pytest.mark.parametrize(
+    ("current", "kept", "ring"),
+    [
+        ("local1:a", "local1:a", "local1:a"),
+        ("local2:b", "local1:a", "local2:b,local1:a"),
+        ("local2:b,local1:a", "local1:a", "local2:b,local1:a"),
+        ("local1:fresh", "local1:a", "local1:a"),
+        ("local1:fresh", "local2:b,local1:a", "local1:a,local2:b"),
+    ],
+)
+def test_a_ring_opens_what_is_restored_and_where_it_can_what_is_there(current: str, kept: str, ring: str) -> None:
+    assert joined(current, kept) == ring
+
+
+def test_documents_are_read_in_batches_in_their_order() -> None:
+    file = io.BytesIO(b"".join(bson.encode({"_id": n}) for n in range(BATCH_DOCUMENTS + 1)))
+    first, second = in_batches(file)
+    assert [each["_id"] for each in (*first, *second)] == list(range(BATCH_DOCUMENTS + 1))
+    assert len(first) == BATCH_DOCUMENTS
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 10])
+def test_a_file_that_ends_within_a_document_is_refused(cut: int) -> None:
+    whole = bson.encode({"_id": 1, "text": "t"})
+    with pytest.raises(Incomplete):
+        list(in_batches(io.BytesIO(whole + whole[:cut])))
+
+
+def test_no_document_is_as_large_as_nonsense_says() -> None:
+    with pytest.raises(Incomplete):
+        list(in_batches(io.BytesIO(b"\xff\xff\xff\x7fnonsense")))
+
+
+def test_a_file_of_a_backup_is_its_owners_alone_and_never_replaces_another(tmp_path: Path) -> None:
+    private_file(tmp_path / "keys").close()
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        private_file(tmp_path / "keys")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A run folder in which the programs of all services are written."""
+    found = Places(root=tmp_path, run=tmp_path / ".run")
+    found.create()
+    for name in SERVICES:
+        write_private(found.programs / f"{name}.json", json.dumps({"env": dict.fromkeys(needs(name), "old")}))
+    return found
+
+
+def test_a_restored_key_reaches_whoever_holds_the_ring_and_nobody_else(places: Places) -> None:
+    plan = Plan(ports={}, exported={"ENCRYPTION_KEYS": "local2:b"}, settings={}, tiers=[])
+    restore_ring(places, plan, "local1:a")
+    ring = "local2:b,local1:a"
+    assert credentials.load_or_make(places.secrets_file).encryption_keys == ring
+    assert Plan.load(places.plan_file).exported["ENCRYPTION_KEYS"] == ring
+    assert f"ENCRYPTION_KEYS={ring}" in places.env_file.read_text().replace("'", "")
+    given = {name: json.loads((places.programs / f"{name}.json").read_text())["env"] for name in SERVICES}
+    assert {name for name, env in given.items() if env.get("ENCRYPTION_KEYS") == ring} == {
+        "auth",
+        "gateway",
+        "notifier",
+    }
+    assert not any("ENCRYPTION_KEYS" in given[name] for name in SERVICES if name.startswith("executor"))
+
+
+def test_a_ring_of_the_callers_own_isnt_changed(places: Places) -> None:
+    mine = {"ENCRYPTION_KEYS": "mine:m"}
+    plan = Plan(ports={}, exported=dict(mine), settings=dict(mine), tiers=[])
+    restore_ring(places, plan, "mine:m")
+    with pytest.raises(CannotStart, match="lacks keys of the backup"):
+        restore_ring(places, plan, "local1:a")
+
+
+def test_a_folder_without_its_last_file_is_no_backup(places: Places, tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="holds no whole backup"):
+        restore(places, tmp_path, drop=False, rabbitmq_lost=False)
