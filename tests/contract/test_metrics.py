@@ -135,6 +135,8 @@ async def test_every_metric_of_the_docs_is_shown(process: str) -> None:
     shown = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
     assert {metric.name for metric in defined(process)} <= shown
     assert "process_resident_memory_bytes" in shown
+    ours = [line for line in page.splitlines() if line.startswith("flickrhub_")]
+    assert len(ours) <= sum(metric.most_series for metric in defined(process))
 
 
 def defined(process: str) -> tuple[Metric, ...]:

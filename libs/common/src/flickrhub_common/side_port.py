@@ -43,6 +43,11 @@ class SidePort:
         """The port it has."""
         return int(self._socket.getsockname()[1])
 
+    @property
+    def connections(self) -> int:
+        """How many clients it has."""
+        return len(self._state.connections)
+
     async def open(self) -> None:
         """Begin to serve."""
         self._config.load()
