@@ -13,7 +13,7 @@ COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --genera
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
-	dlq lock docs bench bench-upload bench-isolation chaos fuzz k8s rotate-keys backup restore
+	dlq lock docs bench bench-upload bench-isolation chaos fuzz k8s metrics-check rotate-keys backup restore
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -39,7 +39,7 @@ down: ## stop what make up started, keep its data
 	@$(UNLESS_SET_UP) exit 0; $(STACK) down
 
 clean: ## stop it and forget it: data, logs and credentials of the local stack
-	@$(UNLESS_SET_UP) exit 0; $(STACK) clean && $(TEST_STACK) clean && for dir in $(wildcard $(TEST_RUN_DIR)-*) .run-chaos .run-fuzz .run-bench; do RUN_DIR=$$dir $(STACK) clean || exit; done
+	@$(UNLESS_SET_UP) exit 0; $(STACK) clean && $(TEST_STACK) clean && for dir in $(wildcard $(TEST_RUN_DIR)-*) .run-chaos .run-fuzz .run-bench .run-metrics; do RUN_DIR=$$dir $(STACK) clean || exit; done
 
 rotate-keys: ## give the secrets at rest a new key and take the old one away, while jobs run
 	@$(UNLESS_SET_UP) { echo "Nothing is set up yet: make up"; exit 3; }; $(STACK) rotate-keys $(ARGS)
@@ -96,6 +96,10 @@ fuzz: servers ## requests made of the OpenAPI document, and every Hypothesis pro
 k8s: setup ## render every overlay of deploy/k8s, and hold every object to its schemas
 	@deploy/local/bootstrap.sh kubectl
 	@.venv/bin/python -m tests.k8s
+
+metrics-check: servers ## every query of the dashboard, and what it says, by a Prometheus that scrapes a stack under load
+	@deploy/local/bootstrap.sh prometheus
+	@.venv/bin/python -m tests.observability $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/python -m ruff check .
