@@ -9,7 +9,7 @@ from flickrhub_common.metrics import Metrics
 from flickrhub_common.metrics_page import MetricsPage
 from flickrhub_common.redis import PipelinedRedis
 from flickrhub_executor.adapters.meter import EXECUTOR_METRICS, MOST_KEYS, watch_budgets
-from flickrhub_executor.adapters.redis_limits import RedisLimits
+from flickrhub_executor.adapters.redis_limits import KEYS_REMEMBERED, RedisLimits
 from tests.support.metrics_pages import figure, series_of
 
 PREFIX = "quota-of-a-test:"
@@ -51,6 +51,16 @@ async def test_a_limit_that_is_off_has_nothing_left_to_show(redis: Redis) -> Non
     one = limits(redis, per_hour=0)
     await spend(one, "key", calls=1)
     assert await one.left() == {}
+
+
+async def test_of_a_crowd_of_keys_the_first_are_remembered_look_after_look(redis: Redis) -> None:
+    one = limits(redis)
+    for number in range(KEYS_REMEMBERED + 20):
+        await spend(one, f"key-{number}", calls=1)
+    first = await one.left()
+    assert list(first) == [hashed(f"key-{number}") for number in range(KEYS_REMEMBERED)]
+    await spend(one, "one more", calls=1)
+    assert await one.left() == first
 
 
 async def test_of_many_keys_the_first_are_shown_and_of_the_others_the_least(redis: Redis) -> None:

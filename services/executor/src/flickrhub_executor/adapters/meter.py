@@ -6,7 +6,7 @@ from datetime import datetime
 from flickrhub_common.contracts import JobFailed, JobRequested, Target
 from flickrhub_common.method_classes import CLASSES, class_of
 from flickrhub_common.metrics import OTHER, Across, Label, Metrics, Sample, counter, gauge, histogram
-from flickrhub_executor.adapters.redis_limits import RedisLimits
+from flickrhub_executor.adapters.redis_limits import KEYS_REMEMBERED, RedisLimits
 from flickrhub_executor.errors import CallFailed
 from flickrhub_executor.models import Outcome
 from flickrhub_executor.ports import Meter
@@ -101,8 +101,8 @@ REJECTED = counter("flickrhub_tokens_rejected_total", "Times Flickr said that a 
 BUDGET_LEFT = gauge(
     "flickrhub_budget_left_calls",
     "Calls an api key may make now before its jobs wait for the hour to pass. `key` is the beginning of its SHA-256"
-    f" (`printf %s KEY | sha256sum | cut -c1-{KEY_CHARACTERS}`); of the keys that this process has met within two hours"
-    f" the first {MOST_KEYS} are shown, and of the others the least as `other`.",
+    f" (`printf %s KEY | sha256sum | cut -c1-{KEY_CHARACTERS}`); of the first {KEYS_REMEMBERED} keys that this"
+    f" process has met within two hours {MOST_KEYS} are shown, and of the others the least as `other`.",
     Label("key", most=MOST_KEYS),
     across=Across.MIN,
 )

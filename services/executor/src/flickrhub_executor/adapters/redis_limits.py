@@ -16,9 +16,9 @@ A reserved place in the budget is good for a few seconds, by which the hour is c
 an outage, has to find another: else the places of the outage would all be used at once, on top of those that follow.
 """
 
+import asyncio
 import hashlib
 import time
-from collections import OrderedDict
 
 from flickrhub_common.contracts import Reservation
 from flickrhub_common.redis import PipelinedRedis, redis_errors
@@ -127,7 +127,7 @@ class RedisLimits:
         self._rules = (interval, per_hour, hour_seconds, late_seconds, SHORT_WAIT_SECONDS, MAX_DELAY_SECONDS)
         self._admit = redis.register_script(_ADMIT)
         self._used = redis.register_script(_USED)
-        self._keys: OrderedDict[str, float] = OrderedDict()
+        self._keys: dict[str, float] = {}
 
     async def admit(self, *, user_id: str, api_key: str, reservation: Reservation | None) -> Go | WaitForTurn:
         """Ask for a turn, or redeem the one that was reserved.
@@ -158,13 +158,14 @@ class RedisLimits:
         if not per_hour:
             return {}
         oldest = time.monotonic() - KEY_REMEMBERED_SECONDS
-        keys = [key for key, met in self._keys.items() if met > oldest]
+        self._keys = {key: met for key, met in self._keys.items() if met > oldest}
+        keys = list(self._keys)
+        asked = (self._used(keys=[f"{self._prefix}budget:{key}"], args=[hour + late]) for key in keys)
         with redis_errors():
-            used = [await self._used(keys=[f"{self._prefix}budget:{key}"], args=[hour + late]) for key in keys]
+            used = await asyncio.gather(*asked)
         return {key: max(0, round(per_hour) - count) for key, count in zip(keys, used, strict=True)}
 
     def _remember(self, key: str) -> None:
-        """Note that a key is in use; those that were met first are known the longest."""
-        self._keys[key] = time.monotonic()
-        if len(self._keys) > KEYS_REMEMBERED:
-            self._keys.popitem(last=False)
+        """Note that a key is in use: the first ones, so that who has many sees the same ones from look to look."""
+        if key in self._keys or len(self._keys) < KEYS_REMEMBERED:
+            self._keys[key] = time.monotonic()
