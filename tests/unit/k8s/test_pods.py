@@ -151,6 +151,10 @@ def test_the_stores_of_a_small_cluster_are_those_of_compose() -> None:
     assert cluster["spec"]["image"].partition("@")[0] == used["rabbitmq"]
 
 
+def test_rabbitmqs_cookie_stays_its_owners_alone_when_a_small_cluster_mounts_its_volume_again() -> None:
+    assert pod(named(dev(), "StatefulSet")["rabbitmq"])["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
 def test_a_small_cluster_runs_named_versions() -> None:
     images = [container(each)["image"] for each in workloads(dev()).values()]
     assert [each for each in images if not re.fullmatch(r"[a-z/-]+:(?!latest)[a-z0-9.-]+", each)] == []
