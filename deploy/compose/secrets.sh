@@ -6,6 +6,10 @@ umask 077
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd -P)
 FOLDER=${1:-$ROOT/.secrets}
+case $FOLDER in
+/*) ;;
+*) FOLDER=$PWD/$FOLDER ;; # Compose would look for it beside docker-compose.yml.
+esac
 ENV_FILE=${ENV_FILE:-$ROOT/.env}
 
 hexadecimal() { od -An -v -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
@@ -47,6 +51,8 @@ else
 fi
 
 if ! grep -qs '^FLICKRHUB_SECRETS=' "$ENV_FILE"; then
+    # Its last line may lack an end, and must not get two settings.
+    [ -z "$(tail -c 1 "$ENV_FILE" 2>/dev/null)" ] || echo >>"$ENV_FILE"
     printf 'FLICKRHUB_SECRETS=%s\n' "$FOLDER" >>"$ENV_FILE"
     echo "Noted in $ENV_FILE."
 fi

@@ -63,3 +63,19 @@ def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     assert env_file.read_text(encoding="utf-8") == f"LOG_LEVEL=DEBUG\nFLICKRHUB_SECRETS={folder}\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["env", "made"]
+
+
+def test_a_last_line_without_an_end_stays_a_line_of_its_own(tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text("LOG_LEVEL=DEBUG", encoding="utf-8")
+    make_secrets(tmp_path / "made", env_file)
+    assert env_file.read_text(encoding="utf-8").splitlines() == [
+        "LOG_LEVEL=DEBUG",
+        f"FLICKRHUB_SECRETS={tmp_path / 'made'}",
+    ]
+
+
+def test_a_folder_is_found_from_wherever_compose_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_secrets(Path("made"), tmp_path / "env")
+    assert (tmp_path / "env").read_text(encoding="utf-8") == f"FLICKRHUB_SECRETS={tmp_path / 'made'}\n"
