@@ -44,8 +44,9 @@ from flickrhub_common.contracts import Callback, JobCompleted
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.topology import DELAY_LEVELS, NOTIFIER_JOB_EVENTS, delay_queue
 from tests.support.callback_receiver import CallbackReceiver, callback_receiver
+from tests.support.forked import base_environment
 from tests.support.listening import listening
-from tests.support.own_hub import base_environment, stop
+from tests.support.own_hub import stop
 from tests.support.rabbit_admin import RabbitAdmin, fresh_vhost
 from tests.support.run_env import needed
 from tests.support.samples import a_completion

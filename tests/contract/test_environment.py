@@ -19,8 +19,9 @@ from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_notifier.settings import NotifierSettings
 from tests.support.callback_receiver import CallbackReceiver, Reply
 from tests.support.envelopes import success
+from tests.support.forked import base_environment
 from tests.support.hub_account import ECHO, LOGIN, SEARCH, Account, connector
-from tests.support.own_hub import OwnHub, base_environment, own_hub
+from tests.support.own_hub import OwnHub, own_hub
 from tests.support.run_env import needed, run_dir
 from tests.support.simulator import Simulator
 from tests.support.waiting import eventually

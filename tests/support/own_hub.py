@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from flickrhub_common.mongo import make_mongo
 from flickrhub_common.redis import make_redis
 from flickrhub_common.settings import MongoSettings, RedisSettings
 from tests.support.flickrhub_client import FlickrHub, flickrhub
+from tests.support.forked import SERVICES, Forked, Forking, base_environment, forking
 from tests.support.plain_http import NOBODY
 from tests.support.rabbit_admin import RabbitAdmin, fresh_vhost
 from tests.support.run_env import needed
@@ -28,7 +27,6 @@ READY_SECONDS = 45
 STOP_SECONDS = 40
 PROCESSES = ("auth", "gateway", "notifier")
 UPLOADS = ("executor-upload", "executor-replace")
-_KEPT = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
 
 
 @dataclass
@@ -42,8 +40,9 @@ class OwnHub:
     redis_url: str
     urls: dict[str, str]
     logs: Path
+    forking: Forking
     environment: dict[str, str] = field(default_factory=dict)
-    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    processes: dict[str, Forked] = field(default_factory=dict)
 
     def log(self, process: str) -> str:
         """What a process has written so far."""
@@ -65,7 +64,11 @@ class OwnHub:
             if process not in self.processes or self.processes[process].returncode is not None:
                 port = str(URL(url).port)
                 own = {"PORT": port} | ({"TARGET": process.partition("-")[2]} if process in UPLOADS else {})
-                self.processes[process] = await _start(process, self.logs, self.environment | own)
+                self.processes[process] = await self.forking.start(
+                    f"flickrhub_{process.partition('-')[0]}",
+                    self.environment | own,
+                    log=self.logs / f"{process}.log",
+                )
 
 
 @contextlib.asynccontextmanager
@@ -93,8 +96,9 @@ async def own_hub(
         fresh_vhost(needed("RABBIT_URL"), needed("RABBIT_MANAGEMENT_URL"), name) as rabbit,
         _cleared(mongo_db=name, redis_url=redis_url),
         flickrhub(urls["gateway"]) as client,
+        forking(*SERVICES, folder=logs) as processes,
     ):
-        hub = OwnHub(client, rabbit, needed("MONGO_URL"), name, redis_url, urls, logs)
+        hub = OwnHub(client, rabbit, needed("MONGO_URL"), name, redis_url, urls, logs, processes)
         hub.environment = _environment(hub, settings)
         try:
             await hub.start()
@@ -107,11 +111,6 @@ def _names(executors: int, gateways: int, targets: Sequence[str]) -> list[str]:
     rest = ["executor", *(f"executor-{number}" for number in range(2, executors + 1))] if "rest" in targets else []
     more = [f"gateway-{number}" for number in range(2, gateways + 1)]
     return [*PROCESSES, *more, *rest, *(f"executor-{target}" for target in targets if target != "rest")]
-
-
-def base_environment() -> dict[str, str]:
-    """What any process needs of the tests' own environment."""
-    return {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 
 def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
@@ -140,14 +139,6 @@ def _environment(hub: OwnHub, settings: Mapping[str, str]) -> dict[str, str]:
     return base_environment() | kept | asked
 
 
-async def _start(process: str, logs: Path, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
-    module = f"flickrhub_{process.partition('-')[0]}"
-    with (logs / f"{process}.log").open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", module), env=environment, cwd=logs, stdout=log, stderr=log
-        )
-
-
 async def _ready(hub: OwnHub, process: str) -> None:
     async with httpx2.AsyncClient(base_url=hub.urls[process], timeout=5, verify=NOBODY, trust_env=False) as http:
 
@@ -161,7 +152,7 @@ async def _ready(hub: OwnHub, process: str) -> None:
         await eventually(answers, within=READY_SECONDS, every=0.2, what=f"readiness of {process}")
 
 
-async def stop(process: asyncio.subprocess.Process) -> int:
+async def stop(process: Forked | asyncio.subprocess.Process) -> int:
     """Stop one of our processes by SIGTERM, by SIGKILL if that isn't enough; its exit code."""
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)

@@ -6,7 +6,6 @@ Half of them are executors of calls, half of uploads; SCALE_DOWNS says how many.
 import asyncio
 import contextlib
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import pytest
 from flickrhub_common.contracts import JobCompleted, JobRequested, Target
 from tests.integration.executor.parts import Hub, a_call
 from tests.integration.executor.photos import Photos
-from tests.support.forked_service import Forked, ForkedService, forked_service
+from tests.support.forked import Forked, Forking, forking
 from tests.support.own_hub import free_ports
 from tests.support.photographs import jpeg
 from tests.support.plain_http import NOBODY
@@ -59,7 +58,8 @@ class Fleet:
 
     target: Target
     photos: Photos
-    service: ForkedService
+    forking: Forking
+    log: Path
     jobs: list[JobRequested] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     slowest: float = 0.0
@@ -101,12 +101,13 @@ class Fleet:
                 "MONGO_URL": found["mongo_url"].get_secret_value(),
                 **{name.upper(): found[name] for name in ("mongo_db", "upload_allow_cidrs", "upload_look_seconds")},
             }
-        process = await self.service.start(self.photos.hub.environment(changed))
+        environment = self.photos.hub.environment(changed)
+        process = await self.forking.start("flickrhub_executor", environment, log=self.log)
         http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5, verify=NOBODY, trust_env=False)
         executor = Executor(process, http)
 
         async def ready() -> bool:
-            assert not process.ended.done(), self.service.log()[-3000:]
+            assert process.returncode is None, self.log.read_text()[-3000:]
             return (await executor.probe("/health/ready"))[0] == httpx2.codes.OK
 
         await eventually(ready, within=30, every=0.05, what="a ready executor")
@@ -127,12 +128,12 @@ class Fleet:
 
     async def _ends(self, executor: Executor, *, probed: bool = False) -> None:
         began = time.monotonic()
-        os.kill(executor.process.pid, signal.SIGTERM)
+        executor.process.terminate()
         if probed:
             await self._says_that_it_stops(executor)
         code = await asyncio.wait_for(executor.process.wait(), GRACE_SECONDS + 5)
         self.slowest = max(self.slowest, time.monotonic() - began)
-        assert code == 0, self.service.log()[-3000:]
+        assert code == 0, self.log.read_text()[-3000:]
         await executor.http.aclose()
 
     async def _says_that_it_stops(self, executor: Executor) -> None:
@@ -161,8 +162,9 @@ async def test_of_two_executors_one_is_stopped_20_times_under_load_and_every_job
     hub: Hub, photos: Photos, tmp_path: Path
 ) -> None:
     hub.fault(match={}, times=-1, latency_ms=LATENCY_MS)
-    async with forked_service("flickrhub_executor", logs=tmp_path) as service:
-        rest, uploads = (Fleet(target, photos, service) for target in (Target.REST, Target.UPLOAD))
+    async with forking("flickrhub_executor", folder=tmp_path) as processes:
+        rest = Fleet(Target.REST, photos, processes, tmp_path / "rest.log")
+        uploads = Fleet(Target.UPLOAD, photos, processes, tmp_path / "upload.log")
         await asyncio.gather(rest.scale_down_again_and_again(), uploads.scale_down_again_and_again())
     told = await hub.told(JobCompleted)
     jobs = [*rest.jobs, *uploads.jobs]
