@@ -38,7 +38,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
 )
 COLLECTIONS = ("uploads", "photos.files", "photos.chunks")
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.few, pytest.mark.timeout(180)]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ SETTINGS = {
 }
 SERVERS = {"RABBIT_URL": "/{vhost}", "MONGO_URL": "/", "REDIS_URL": f"/{REDIS_DB}"}
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.few, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 """`test`: run pytest against a stack of its own.
 
 Most tests wait rather than work, so several workers share them; then those marked `few`, which measure time or kill
-processes of their own, in three; then those marked `alone`, which measure time closely or kill what all share. These
-mostly wait: the unit tests, which need no stack, have the machine meanwhile as far as they leave it idle.
+processes of their own, in three; then those marked `timed`, which measure time closely, beside nothing but each other;
+then those marked `alone`, which kill what all share. The last two mostly wait: the unit tests, which need no stack,
+have the machine meanwhile as far as they leave it idle.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from deploy.local.stack import envfile
@@ -21,12 +22,16 @@ from deploy.local.stack.status import NOT_RUNNING, status
 from deploy.local.stack.up import up
 
 ROUNDS = (
-    ("not alone and not few", "--numprocesses", "4", "--dist", "loadfile"),
+    ("not alone and not few and not timed", "--numprocesses", "4", "--dist", "loadfile"),
     # Not the files with the most tests first, as is the default: the longest here is one test.
-    ("few and not alone", "--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder"),
+    ("few and not alone and not timed", "--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder"),
 )
 """The tests of each round, by their marks, and how they are run."""
-ALONE = ("alone",)
+QUIET_ROUNDS = (
+    ("timed and not alone", "--numprocesses", "4", "--dist", "worksteal"),
+    ("alone",),
+)
+"""The same of those beside which the unit tests run."""
 UNIT = "tests/unit"
 LEAST = 19
 """The nice value of what may wait for everything else."""
@@ -61,12 +66,16 @@ def run_tests(places: Places, environ: Mapping[str, str], pytest_arguments: list
 
 def _rounds(places: Places, environ: Mapping[str, str], arguments: list[str]) -> int:
     ours = [each for each in arguments if each != UNIT]
-    outcomes = [_pytest(places, environ, [*ours, "-m", *each]) for each in ROUNDS]
+
+    def run(rounds: Iterable[tuple[str, ...]]) -> list[int]:
+        return [_pytest(places, environ, [*ours, "-m", *each]) for each in rounds]
+
     if ours == arguments:
-        return _all(*outcomes, _pytest(places, environ, [*ours, "-m", *ALONE]))
+        return _all(*run((*ROUNDS, *QUIET_ROUNDS)))
     options = [each for each in ours if not each.startswith("tests/")]
+    outcomes = run(ROUNDS)
     with _beside(places, environ, [UNIT, *options, "--numprocesses", "2"]) as unit_tests:
-        return _all(*outcomes, _pytest(places, environ, [*ours, "-m", *ALONE]), unit_tests())
+        return _all(*outcomes, *run(QUIET_ROUNDS), unit_tests())
 
 
 def _pytest(places: Places, environ: Mapping[str, str], arguments: list[str]) -> int:

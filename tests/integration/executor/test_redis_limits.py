@@ -18,7 +18,7 @@ from flickrhub_common.topology import MAX_DELAY_SECONDS
 from flickrhub_executor.adapters.redis_limits import SHORT_WAIT_SECONDS, RedisLimits
 from flickrhub_executor.models import Go, WaitForTurn
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 KEY = "an-api-key"
 PREFIX = "quota-of-a-test:"
