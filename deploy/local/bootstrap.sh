@@ -157,7 +157,8 @@ unless_stamped() {
 
 install_requirements() {
     say "Installing the Python packages of requirements/dev.txt (a minute or two) …"
-    quietly pip install -q --require-hashes -r "$ROOT/requirements/dev.txt" ||
+    # Most of what is installed is never imported; what is, Python compiles then.
+    quietly pip install -q --no-compile --require-hashes -r "$ROOT/requirements/dev.txt" ||
         fail "the Python packages can't be installed"
 }
 

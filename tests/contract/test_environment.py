@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from flickrhub_gateway.settings import GatewaySettings
 from flickrhub_notifier.settings import NotifierSettings
 from tests.support.callback_receiver import CallbackReceiver, Reply
 from tests.support.envelopes import success
-from tests.support.forked import base_environment
+from tests.support.forked import SERVICES, Forking, base_environment, forking
 from tests.support.hub_account import ECHO, LOGIN, SEARCH, Account, connector
 from tests.support.own_hub import OwnHub, own_hub
 from tests.support.run_env import needed, run_dir
@@ -240,23 +239,21 @@ REQUIRED = {
 }
 
 
-async def said_by(service: str, environment: dict[str, str], folder: Path) -> str:
+@pytest.fixture(scope="module")
+async def processes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Forking]:
+    """Starts services."""
+    async with forking(*SERVICES, folder=tmp_path_factory.mktemp("refusing")) as starting:
+        yield starting
+
+
+async def said_by(processes: Forking, service: str, environment: dict[str, str], folder: Path) -> str:
     """Start a service that must refuse to, with exit code 1; everything it said."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", f"flickrhub_{service}"),
-        env=base_environment() | environment,
-        cwd=folder,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        out, _ = await asyncio.wait_for(process.communicate(), 40)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 1, out.decode()
-    return out.decode()
+    log = folder / "said"
+    process = await processes.start(f"flickrhub_{service}", base_environment() | environment, log=log)
+    code = await asyncio.wait_for(process.wait(), 40)
+    said = log.read_text(encoding="utf-8")
+    assert code == 1, said
+    return said
 
 
 def is_one_line_about(name: str, said: str) -> None:
@@ -265,9 +262,11 @@ def is_one_line_about(name: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("service", BAD)
-async def test_a_bad_value_stops_the_process_with_one_line_that_names_it(service: str, tmp_path: Path) -> None:
+async def test_a_bad_value_stops_the_process_with_one_line_that_names_it(
+    processes: Forking, service: str, tmp_path: Path
+) -> None:
     name, value = next(iter(BAD[service].items()))
-    said = await said_by(service, GOOD | {name: value}, tmp_path)
+    said = await said_by(processes, service, GOOD | {name: value}, tmp_path)
     is_one_line_about(name, said)
 
 
@@ -290,11 +289,15 @@ def test_every_variable_is_checked_and_no_value_repeated(
 
 
 @pytest.mark.parametrize(("service", "name"), [(service, name) for service in REQUIRED for name in REQUIRED[service]])
-async def test_a_missing_required_value_stops_the_service_in_one_line(service: str, name: str, tmp_path: Path) -> None:
-    is_one_line_about(name, await said_by(service, {n: v for n, v in GOOD.items() if n != name}, tmp_path))
+async def test_a_missing_required_value_stops_the_service_in_one_line(
+    processes: Forking, service: str, name: str, tmp_path: Path
+) -> None:
+    is_one_line_about(name, await said_by(processes, service, {n: v for n, v in GOOD.items() if n != name}, tmp_path))
 
 
-async def test_a_secret_file_that_is_not_there_stops_the_service_in_one_line(tmp_path: Path) -> None:
+async def test_a_secret_file_that_is_not_there_stops_the_service_in_one_line(
+    processes: Forking, tmp_path: Path
+) -> None:
     environment = GOOD | {"INTERNAL_API_TOKEN_FILE": str(tmp_path / "absent")}
     del environment["INTERNAL_API_TOKEN"]
-    is_one_line_about("INTERNAL_API_TOKEN_FILE", await said_by("executor", environment, tmp_path))
+    is_one_line_about("INTERNAL_API_TOKEN_FILE", await said_by(processes, "executor", environment, tmp_path))
