@@ -29,8 +29,18 @@ DATABASE = "flickrhub"
 KEYS = "keys"
 MANIFEST = "backup.json"
 """Written last: a folder without it isn't a whole backup."""
-LINE = "restored"
-"""The line in which deliveries wait whose message was lost; the notifier finds every line, whatever its name."""
+RESUMED: dict[str, list[Any]] = {
+    "jobs": [
+        {"state": {"$in": ["queued", "retrying"]}},
+        {"$set": {"state": "queued", "published_at": None}, "$unset": {"claimed_until": ""}},
+    ],
+    "deliveries": [
+        {"state": "pending", "line": {"$exists": False}},
+        [{"$set": {"line": "restored", "line_at": "$next_attempt_at"}}],
+    ],
+}
+"""What is open, and the update that has it go on: the gateway sweeps what was never published, and the notifier finds
+every line, whatever its name. docs/backup.md says the same for mongosh."""
 
 
 def backup(places: Places, folder: Path) -> None:
@@ -81,11 +91,8 @@ def resume(database: Found) -> None:
 
     Where a message is there all the same, the second one has no effect.
     """
-    jobs = {"state": {"$in": ["queued", "retrying"]}}
-    anew: dict[str, Any] = {"$set": {"state": "queued", "published_at": None}, "$unset": {"claimed_until": ""}}
-    database["jobs"].update_many(jobs, anew)
-    deliveries = {"state": "pending", "line": {"$exists": False}}
-    database["deliveries"].update_many(deliveries, [{"$set": {"line": LINE, "line_at": "$next_attempt_at"}}])
+    for name, (which, change) in RESUMED.items():
+        database[name].update_many(which, change)
 
 
 def joined(current: str, kept: str) -> str:

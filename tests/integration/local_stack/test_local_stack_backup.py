@@ -2,17 +2,19 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import bson
 import pytest
 
 from deploy.local.stack import credentials
-from deploy.local.stack.backup import joined, restore, restore_ring
+from deploy.local.stack.backup import RESUMED, joined, restore, restore_ring
 from deploy.local.stack.errors import CannotStart
 from deploy.local.stack.mongo_files import BATCH_DOCUMENTS, Incomplete, in_batches, private_file
 from deploy.local.stack.places import Places, write_private
 from deploy.local.stack.plan import SERVICES, Plan, needs
+from tests.support.run_env import ROOT
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,13 @@ def test_a_file_of_a_backup_is_its_owners_alone_and_never_replaces_another(tmp_p
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
         private_file(tmp_path / "keys")
+
+
+def test_the_docs_have_mongosh_do_what_restore_does() -> None:
+    text = (ROOT / "docs/backup.md").read_text(encoding="utf-8")
+    found = re.findall(r"hub\.(\w+)\.updateMany\((.*?)\)[;']", text, re.DOTALL)
+    quoted = {name: re.sub(r"(?<=[{ ])(\$?\w+):", r'"\1":', arguments) for name, arguments in found}
+    assert {name: json.loads(f"[{arguments}]") for name, arguments in quoted.items()} == RESUMED
 
 
 @pytest.fixture

@@ -36,6 +36,13 @@ class TestMongoDeliveries(DeliveriesBehaviour):
     """See `behaviour_of_deliveries.py`."""
 
 
+async def test_it_isnt_ready_before_its_indexes_are_made(store: MongoDeliveries) -> None:
+    with pytest.raises(Unavailable):
+        await store.check_indexes()
+    await store.ensure_indexes()
+    await store.check_indexes()
+
+
 async def test_the_document_holds_every_attempt_in_order(store: MongoDeliveries, database: Database) -> None:
     delivery = a_delivery()
     await store.open(delivery)

@@ -68,6 +68,12 @@ def error_of(reply: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     return error
 
 
+async def test_who_has_the_credential_is_told_that_auth_lives_and_nobody_else(client: httpx2.AsyncClient) -> None:
+    assert data_of(await client.get("/health")) == {"status": "ok"}
+    client.headers["authorization"] = "Bearer of-another-installation"
+    error_of(await client.get("/health"), 401, "ERR_UNAUTHORIZED")
+
+
 async def test_the_whole_walk(client: httpx2.AsyncClient) -> None:
     started = data_of(await client.post("/oauth/start", json=PAIR))
     assert set(started) == {"authorize_url", "oauth_token", "state", "mode"}
