@@ -3,12 +3,16 @@
 import asyncio
 import base64
 import secrets
+from collections.abc import Awaitable, Callable
 
+from tests.observability.server import Series
 from tests.support.callback_receiver import CallbackReceiver, Reply
 from tests.support.flickrhub_client import FlickrHub
 from tests.support.hub_account import ECHO, LOGIN, SEARCH, Account, connector, photo_id_of
 from tests.support.photographs import jpeg
 from tests.support.simulator import Simulator
+from tests.support.stack_processes import StackProcesses
+from tests.support.waiting import eventually
 
 PER_HOUR, PER_SECOND = 60, 10
 SETTINGS = {
@@ -23,6 +27,10 @@ BREAKS = 12
 """More callbacks than failures in a row open a breaker."""
 RETRIED, REFUSED, HOPELESS = "flickr.photos.getSizes", "flickr.photos.getInfo", "flickr.photos.getExif"
 TAGS = "flickr.photos.addTags"
+REPLACER = "executor-replace"
+UNCONSUMED = 'max (flickrhub_queue_not_empty_seconds{queue="flickr_replace"}) > 5'
+"""What Prometheus is asked to know of a queue that nobody consumes."""
+PATIENCE_SECONDS = 90.0
 
 
 async def greedy(hub: FlickrHub, sim: Simulator) -> None:
@@ -51,10 +59,24 @@ async def one_round(hub: FlickrHub, sim: Simulator, receiver: CallbackReceiver) 
     await account.run(LOGIN)
 
 
+async def without_executor(
+    hub: FlickrHub, sim: Simulator, processes: StackProcesses, seen: Callable[[], Awaitable[list[Series]]]
+) -> None:
+    """Replacements lie in their queue while nobody consumes it, until that is seen; then they are done."""
+    account = await connector(hub, sim)()
+    photo_id = photo_id_of(await account.run_upload({"photo_base64": _photo()}))
+    async with processes.gone(REPLACER):
+        replacement = {"photo_base64": _photo(), "photo_id": photo_id}
+        jobs = [await account.enqueue_upload(replacement, target="replace") for _ in range(5)]
+        await eventually(seen, within=PATIENCE_SECONDS, every=1, what="a queue that nobody consumes, in Prometheus")
+    await asyncio.gather(*(account.ended(job_id, within=PATIENCE_SECONDS) for job_id in jobs))
+    await processes.all_ready()
+
+
 async def _uploads(account: Account) -> None:
     uploaded = await account.run_upload({"photo_base64": _photo()})
     replacement = {"photo_base64": _photo(), "photo_id": photo_id_of(uploaded)}
-    await account.run_upload(replacement, target="replace")
+    await account.run_upload(replacement, target="replace", within=PATIENCE_SECONDS)
 
 
 async def _unheard(account: Account, receiver: CallbackReceiver) -> None:
