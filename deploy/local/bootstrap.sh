@@ -246,10 +246,8 @@ ensure_kubectl() {
 
 # Out of the distribution's package, into .venv: its dozen dependencies are for its web pages, and it needn't be root's.
 unpack_prometheus() (
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
-    cd "$folder"
-    apt-get -q download prometheus && dpkg -x prometheus_*.deb "$VENV/prometheus"
+    folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT && cd "$folder" &&
+        apt-get -q download prometheus && dpkg -x prometheus_*.deb "$VENV/prometheus"
 )
 
 prometheus_is_there() {
@@ -259,10 +257,12 @@ prometheus_is_there() {
 
 ensure_prometheus() {
     prometheus_is_there && return 0
-    say "Unpacking the distribution's Prometheus (19 MB) …"
-    quietly unpack_prometheus && prometheus_is_there && return 0
-    # There may be no list of packages yet.
-    can_install && quietly apt update && quietly unpack_prometheus && prometheus_is_there && return 0
+    if command -v apt-get >/dev/null; then
+        say "Unpacking the distribution's Prometheus (19 MB) …"
+        quietly unpack_prometheus 2>/dev/null && prometheus_is_there && return 0
+        # There may be no list of packages yet.
+        can_install && quietly apt update && quietly unpack_prometheus && prometheus_is_there && return 0
+    fi
     fail "Prometheus is needed: put prometheus and promtool on the PATH"
 }
 

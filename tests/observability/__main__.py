@@ -105,14 +105,14 @@ async def _all_scraped(server: Prometheus) -> None:
 
 
 async def _has_data(server: Prometheus, query: Query) -> bool:
-    return any(series.figures for series in await server.now(query.over(INTERVAL)))
+    return any(series.known for series in await server.now(query.over(INTERVAL)))
 
 
 async def _show(server: Prometheus, query: Query, *, since: float) -> None:
     end = time.time()
     step = (end - since) / report.COURSE
     series = await server.during(query.over(INTERVAL), start=since, end=end, step=step)
-    shown = [each for each in series if each.figures]
+    shown = [each for each in series if each.known]
     say(f"{'✓' if shown else '✗'} {query.where}   {query.expr}")
     for line in report.graph(shown):
         say(line)

@@ -25,10 +25,15 @@ STOP_SECONDS = 15
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a graph: its labels, and figures in order of time, without those that are NaN."""
+    """One line of a graph: its labels, and a figure for each of its times, NaN where there is none."""
 
     labels: dict[str, str]
     figures: tuple[float, ...]
+
+    @property
+    def known(self) -> list[float]:
+        """The figures there are."""
+        return [figure for figure in self.figures if not math.isnan(figure)]
 
 
 class Prometheus:
@@ -38,14 +43,18 @@ class Prometheus:
         self._http = http
 
     async def now(self, query: str) -> list[Series]:
-        """What a query answers at this moment; series of NaN alone have no figures."""
+        """What a query answers at this moment."""
         found = await self._data("query", query=query)
-        return [Series(each["metric"], _figures([each["value"]])) for each in found["result"]]
+        return [Series(each["metric"], (float(each["value"][1]),)) for each in found["result"]]
 
     async def during(self, query: str, *, start: float, end: float, step: float) -> list[Series]:
         """What a graph of a query shows."""
         found = await self._data("query_range", query=query, start=str(start), end=str(end), step=str(step))
-        return [Series(each["metric"], _figures(each["values"])) for each in found["result"]]
+        points = round((end - start) / step) + 1
+        return [
+            Series(each["metric"], on_grid(each["values"], start=start, step=step, points=points))
+            for each in found["result"]
+        ]
 
     async def rules(self) -> list[dict[str, Any]]:
         """The alert rules, with their health and state."""
@@ -71,8 +80,10 @@ class Prometheus:
         return data
 
 
-def _figures(values: list[list[Any]]) -> tuple[float, ...]:
-    return tuple(figure for figure in (float(value) for _, value in values) if not math.isnan(figure))
+def on_grid(values: list[list[Any]], *, start: float, step: float, points: int) -> tuple[float, ...]:
+    """A figure for each point of a graph; Prometheus leaves out those at which there is nothing."""
+    figures = {round((at - start) / step): float(value) for at, value in values}
+    return tuple(figures.get(point, math.nan) for point in range(points))
 
 
 def configuration(env: Mapping[str, str]) -> dict[str, Any]:

