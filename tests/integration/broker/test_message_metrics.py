@@ -1,5 +1,9 @@
 """What is counted of messages, and what RabbitMQ is asked of queues."""
 
+import asyncio
+
+import pytest
+
 from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import JobRequested, Target
 from flickrhub_common.message_metrics import MESSAGE_METRICS
@@ -8,8 +12,9 @@ from flickrhub_common.metrics_page import MetricsPage
 from flickrhub_common.queue_metrics import QUEUE_METRICS, watch_queues
 from flickrhub_common.settings import RabbitSettings
 from flickrhub_common.settling import Futile
-from tests.integration.broker.parts import JOBS, Inbox, MakeMessaging
+from tests.integration.broker.parts import JOBS, Inbox, MakeMessaging, unready
 from tests.support.metrics_pages import Series, figure, series_of
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
 GONE = "nobody_declared_this"
@@ -36,6 +41,18 @@ async def test_a_queue_that_isnt_there_hides_none_that_is(make: MakeMessaging) -
     assert await reader.consumed() == {JOBS: True}
     await eventually(lambda: reader.in_hand == 0, every=0.01)
     assert (await sender.depths([JOBS]))[JOBS].consumers == 1
+
+
+@pytest.mark.new_vhost
+async def test_while_there_is_no_connection_no_queue_is_consumed_and_that_is_said_at_once(
+    make_behind: MakeMessaging, proxy: TcpProxy
+) -> None:
+    reader = await make_behind.consuming(Inbox())
+    assert await reader.consumed() == {JOBS: True}
+    await proxy.cut()
+    await eventually(lambda: unready(reader), what="the end of readiness")
+    async with asyncio.timeout(0.5):
+        assert await reader.consumed() == {JOBS: False}
 
 
 async def test_a_queue_is_not_empty_for_as_long_as_it_was_never_seen_so(make: MakeMessaging) -> None:

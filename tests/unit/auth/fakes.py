@@ -5,6 +5,7 @@ from datetime import datetime
 
 from flickrhub_auth.errors import StateMismatch, VerifierRefused
 from flickrhub_auth.models import App, Connection, Grant, Pending, RequestToken
+from flickrhub_auth.ports import UNMETERED, Meter
 from flickrhub_auth.usecases import UseCases
 from flickrhub_auth.wiring import make_usecases
 from flickrhub_common.errors import HubError, InvalidState
@@ -158,6 +159,7 @@ class World:
     tokens: FakeTokens = field(default_factory=FakeTokens)
     events: FakeMessaging = field(default_factory=FakeMessaging)
     clock: FakeClock = field(default_factory=FakeClock)
+    meter: Meter = UNMETERED
 
     def usecases(self) -> UseCases:
         """The real use cases over these fakes."""
@@ -168,4 +170,5 @@ class World:
             events=self.events,
             clock=self.clock,
             callback_url=self.callback_url,
+            meter=self.meter,
         )

@@ -4,9 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from flickrhub_auth.adapters.meter import CONNECTIONS, PrometheusMeter
 from flickrhub_auth.models import Connection, Grant
+from flickrhub_auth.wiring import new_metrics
 from flickrhub_common.contracts import TokenRejected, TokenRevoked
 from flickrhub_common.errors import TokenNotFound, Unavailable
+from tests.support.metrics_pages import figure, series_of
 from tests.unit.auth.fakes import APP, Stored, World
 
 CONNECTION = Connection("user-1", APP, Grant("access-1", "access-secret-1", "1@N01", "ann"), "write")
@@ -78,6 +81,15 @@ async def test_a_rejection_that_comes_again_is_told_again_with_the_first_time(wo
     assert isinstance(sent.message, TokenRevoked)
     assert sent.message.at == first
     assert world.clock.now() == first + timedelta(seconds=60)
+
+
+async def test_a_token_that_many_jobs_found_dead_was_revoked_once(world: World) -> None:
+    metrics = new_metrics()
+    world.meter = PrometheusMeter(metrics)
+    for _ in range(3):
+        await world.usecases().revoke(rejected(world))
+        world.clock.advance(0.05)
+    assert figure(series_of(metrics.render().decode()), CONNECTIONS.name, event="revoked") == 1
 
 
 def test_no_model_shows_a_secret_in_its_text_form() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from flickrhub_common.contracts import JobCompleted, JobFailed, JobRequested, Message, Reservation, Target
 from flickrhub_common.errors import TokenNotFound, Unavailable
+from flickrhub_common.metrics import Metrics
 from flickrhub_common.retry import Backoff
 from flickrhub_common.testing import FakeClock, FakeMessaging
+from flickrhub_executor.adapters.meter import EXECUTOR_METRICS, PrometheusMeter
 from flickrhub_executor.errors import CallFailed
 from flickrhub_executor.models import (
     CachedReply,
@@ -259,13 +261,17 @@ class Executor:
     cache: FakeCache = field(default_factory=FakeCache)
     limits: FakeLimits = field(default_factory=FakeLimits)
     paused: list[float] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=lambda: Metrics(EXECUTOR_METRICS))
 
     def __post_init__(self) -> None:
         self.claims = FakeClaims(self.clock)
         self._assemble()
 
     def _assemble(self) -> None:
-        self.report = ReportOutcome(messages=self.messaging, claims=self.claims, tokens=self.tokens, clock=self.clock)
+        meter = PrometheusMeter(self.metrics)
+        self.report = ReportOutcome(
+            messages=self.messaging, claims=self.claims, tokens=self.tokens, clock=self.clock, meter=meter
+        )
         self.run = ExecuteJob(
             messages=self.messaging,
             tokens=self.tokens,
@@ -276,6 +282,7 @@ class Executor:
             report=self.report,
             rules=RetryRules(self.attempts, Backoff(first=1.0)),
             clock=self.clock,
+            meter=meter,
             pause=self._pause,
             monotonic=lambda: self.clock.now().timestamp(),
             chance=lambda: MIDDLE,

@@ -1,11 +1,16 @@
 """One message of `flickr_rest`: what the executor does with it, and what it never does."""
 
+from collections.abc import Callable
+
 import pytest
 
 from flickrhub_common.contracts import JobRequested, JobRetrying, Reservation, TokenRejected
 from flickrhub_common.errors import TokenNotFound, Unavailable
+from flickrhub_common.metrics import Metric
+from flickrhub_executor.adapters.meter import ENDED, RETRIES, WAITS
 from flickrhub_executor.errors import TransientFailure
 from flickrhub_executor.models import FlickrReply, Go, WaitForTurn
+from tests.support.metrics_pages import series_of
 from tests.unit.executor.fakes import LEASE, SECRETS, TELLING, Executor, a_job, ok, says
 
 WRITE = "flickr.photos.setMeta"
@@ -494,6 +499,29 @@ async def test_a_retry_is_sent_though_telling_of_it_broke_off() -> None:
     await executor.run_to_the_end(a_job())
     assert len(executor.flickr.calls) == 2
     assert executor.completed().attempts_made == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "happens"),
+    [
+        (ENDED, lambda executor: None),
+        (RETRIES, lambda executor: executor.flickr.script.append(says(105))),
+        (WAITS, lambda executor: executor.limits.script.extend([WaitForTurn(7.5, None), WaitForTurn(7.5, None)])),
+    ],
+    ids=["its end", "a retry", "its turn"],
+)
+async def test_what_couldnt_be_told_at_first_is_counted_once(
+    metric: Metric, happens: Callable[[Executor], None]
+) -> None:
+    executor = Executor()
+    happens(executor)
+    executor.messaging.away = True
+    with pytest.raises(Unavailable):
+        await executor.run(a_job())
+    executor.messaging.away = False
+    await executor.run_to_the_end(a_job())
+    found = series_of(executor.metrics.render().decode())
+    assert sum(value for (name, _), value in found.items() if name == metric.name) == 1
 
 
 async def test_a_user_without_connection_is_told_though_rabbitmq_was_away_at_first() -> None:

@@ -265,7 +265,7 @@ class Messaging:
         return len(self._in_flight)
 
     async def consumed(self) -> dict[str, bool]:
-        """Which of the queues that should be are consumed now. Waits for a connection; raises one of BROKER_ERRORS."""
+        """Which of the queues that should be are consumed now. Raises one of BROKER_ERRORS."""
         return await self._link.consumed()
 
     async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:

@@ -209,8 +209,9 @@ class Link:
         return found
 
     async def consumed(self) -> dict[str, bool]:
-        """Which of the queues are consumed now. Waits for a connection."""
-        return {one.name: self._started.is_set() and await one.consuming() for one in self._subscriptions}
+        """Which of the queues are consumed now; none while there is no connection."""
+        connected = self._started.is_set() and self._can_send.is_set()  # else it would be waited for
+        return {one.name: connected and await one.consuming() for one in self._subscriptions}
 
     async def _open_and_close_channel(self) -> None:
         if self._connection is not None:

@@ -43,7 +43,12 @@ def watch_queues(metrics: Metrics, messaging: Messaging, *, now: Callable[[], fl
     since: dict[str, float] = {}
 
     async def take() -> None:
-        for queue, found in (await messaging.depths(QUEUES)).items():
+        depths = await messaging.depths(QUEUES)
+        for shown in (depth, consumers, not_empty):
+            shown.forget()  # of a queue that is gone, what was seen of it last
+        for queue in since.keys() - depths.keys():
+            del since[queue]
+        for queue, found in depths.items():
             depth.set(found.messages, queue)
             consumers.set(found.consumers, queue)
             if found.messages:

@@ -68,8 +68,8 @@ class Attempts:
         turn = await self._limits.admit(user_id=job.user_id, api_key=credentials.api_key, reservation=job.reservation)
         if isinstance(turn, WaitForTurn):
             waiting = job.model_copy(update={"reservation": turn.reservation})
-            self._meter.waits(turn.reservation.limit if turn.reservation else "", seconds=turn.seconds)
             await self.send_later(waiting, seconds=turn.seconds)
+            self._meter.waits(turn.reservation.limit if turn.reservation else "", seconds=turn.seconds)
             return False
         if turn.seconds:
             await self._pause(turn.seconds)
