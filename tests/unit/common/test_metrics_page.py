@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import httpx2
@@ -151,3 +152,9 @@ async def test_a_port_that_is_taken_ends_the_process_with_a_line_that_names_the_
         SystemExit, match=rf"^METRICS_PORT: port {port} can't be listened on \(Address already in use\)$"
     ):
         SidePort(Page().page, host="127.0.0.1", port=port, variable="METRICS_PORT")
+
+
+def test_two_that_begin_at_the_same_time_dont_get_one_port() -> None:
+    first = SidePort(Page().page, host="127.0.0.1", port=0, variable="METRICS_PORT")
+    with closing(first), pytest.raises(SystemExit, match="Address already in use"):
+        SidePort(Page().page, host="127.0.0.1", port=first.port, variable="METRICS_PORT")

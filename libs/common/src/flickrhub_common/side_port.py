@@ -56,7 +56,9 @@ class SidePort:
 
     def close(self) -> None:
         """Serve no more; connections end, as nobody of importance has one."""
-        if self._server is not None:
+        if self._server is None:
+            self._socket.close()
+        else:
             self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
@@ -73,6 +75,7 @@ def _bound(host: str, port: int, *, variable: str) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(LIMITS.connections)  # now: two that are only bound can have the same port, by SO_REUSEADDR
     except OSError as error:
         bound.close()
         raise SystemExit(f"{variable}: port {port} can't be listened on ({error.strerror})") from None
