@@ -24,6 +24,7 @@ from deploy.local.stack.rotate import VARIABLE, give
 from deploy.local.stack.screen import say, step
 from deploy.local.stack.stopping import tier_seconds
 from deploy.local.stack.supervise import Supervisor
+from flickrhub_common.sealing import KeyRing
 
 DATABASE = "flickrhub"
 KEYS = "keys"
@@ -68,13 +69,12 @@ def restore(places: Places, folder: Path, *, drop: bool, rabbitmq_lost: bool) ->
 
     ``drop``: what is in the database goes. ``rabbitmq_lost``: messages of open jobs and callbacks are made anew.
     """
-    if not (folder / MANIFEST).is_file():
-        raise CannotStart(f"{folder} holds no whole backup")
+    ring = kept_ring(folder)
     with _running(places) as plan, _database(plan) as database:
         occupied = [] if drop else mongo_files.occupied(database, folder)
         if occupied:
             raise CannotStart(f"there are documents in {', '.join(occupied)}: --drop replaces them")
-        restore_ring(places, plan, (folder / KEYS).read_text(encoding="ascii"))
+        restore_ring(places, plan, ring)
         _stop_services(places, plan)
         with step("Restoring MongoDB's documents"):
             if drop:
@@ -84,6 +84,26 @@ def restore(places: Places, folder: Path, *, drop: bool, rabbitmq_lost: bool) ->
             resume(database)
         _start_services(places, plan)
     say(f"{sum(counts.values())} documents of {len(counts)} collections and the key ring are restored.")
+
+
+def kept_ring(folder: Path) -> str:
+    """The key ring of a whole backup. Raises CannotStart if anything of the backup is missing or damaged.
+
+    All of it is read before anything is stopped or dropped: what can't be restored mustn't cost what is there.
+    """
+    try:
+        made = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        ring = ",".join(part.strip() for part in (folder / KEYS).read_text(encoding="ascii").split(",") if part.strip())
+        KeyRing.parse(ring)
+        whole = mongo_files.counted(folder) == made["documents"]
+    except FileNotFoundError as error:
+        raise CannotStart(f"{folder} holds no whole backup: there is no {Path(error.filename).name}") from None
+    except (OSError, ValueError, KeyError, TypeError, mongo_files.Incomplete) as error:
+        # Not what was wrong: a file of keys may be what couldn't be read.
+        raise CannotStart(f"{folder} holds no whole backup ({type(error).__name__})") from None
+    if not whole:
+        raise CannotStart(f"{folder} holds no whole backup: documents are missing")
+    return ring
 
 
 def resume(database: Found) -> None:

@@ -43,6 +43,11 @@ def load(database: Found, folder: Path) -> dict[str, int]:
     return {path.stem: _load_one(database, path) for path in sorted(folder.glob("*.bson"))}
 
 
+def counted(folder: Path) -> dict[str, int]:
+    """How many documents each collection of a dump has, all of it read. Raises Incomplete, OSError, ValueError."""
+    return {path.stem: _count_one(path) for path in sorted(folder.glob("*.bson"))}
+
+
 def occupied(database: Found, folder: Path) -> list[str]:
     """The collections of a dump that have documents already."""
     names = [path.stem for path in sorted(folder.glob("*.bson"))]
@@ -71,6 +76,12 @@ def _dump_one(database: Found, name: str, folder: Path, session: ClientSession) 
     return count
 
 
+def _count_one(path: Path) -> int:
+    _indexes(path)
+    with path.open("rb") as file:
+        return sum(map(len, in_batches(file)))
+
+
 def _load_one(database: Found, path: Path) -> int:
     collection = database.get_collection(path.stem, codec_options=_RAW, write_concern=_SAFE)
     count = 0
@@ -78,12 +89,15 @@ def _load_one(database: Found, path: Path) -> int:
         for batch in in_batches(file):
             collection.insert_many(batch, ordered=False)
             count += len(batch)
-    described = json_util.loads(path.with_name(f"{path.stem}.metadata.json").read_text(encoding="utf-8"))
-    indexes = [{key: value for key, value in each.items() if key != "ns"} for each in described["indexes"]]
-    indexes = [each for each in indexes if each["name"] != "_id_"]
-    if indexes:
+    if indexes := _indexes(path):
         database.command("createIndexes", path.stem, indexes=indexes)
     return count
+
+
+def _indexes(path: Path) -> list[dict[str, Any]]:
+    described = json_util.loads(path.with_name(f"{path.stem}.metadata.json").read_text(encoding="utf-8"))
+    indexes = [{key: value for key, value in each.items() if key != "ns"} for each in described["indexes"]]
+    return [each for each in indexes if each["name"] != "_id_"]
 
 
 def in_batches(file: BinaryIO) -> Iterator[list[RawBSONDocument]]:

@@ -9,7 +9,7 @@ import bson
 import pytest
 
 from deploy.local.stack import credentials
-from deploy.local.stack.backup import RESUMED, joined, restore, restore_ring
+from deploy.local.stack.backup import RESUMED, joined, kept_ring, restore, restore_ring
 from deploy.local.stack.errors import CannotStart
 from deploy.local.stack.mongo_files import BATCH_DOCUMENTS, Incomplete, in_batches, private_file
 from deploy.local.stack.places import Places, write_private
@@ -98,6 +98,35 @@ def test_a_ring_of_the_callers_own_isnt_changed(places: Places) -> None:
         restore_ring(places, plan, "local1:a")
 
 
-def test_a_folder_without_its_last_file_is_no_backup(places: Places, tmp_path: Path) -> None:
-    with pytest.raises(CannotStart, match="holds no whole backup"):
-        restore(places, tmp_path, drop=False, rabbitmq_lost=False)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A backup as it is written, of two jobs."""
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    (folder / "keys").write_text(f"{KEY}\n")
+    (folder / "jobs.bson").write_bytes(bson.encode({"_id": 1}) + bson.encode({"_id": 2}))
+    (folder / "jobs.metadata.json").write_text(json.dumps({"indexes": []}))
+    (folder / "backup.json").write_text(json.dumps({"documents": {"jobs": 2}}))
+    return folder
+
+
+KEY = "local1:" + "a" * 43 + "="
+
+
+def test_the_ring_of_a_whole_backup_is_read_as_it_was_moved_away_and_back(folder: Path) -> None:
+    assert kept_ring(folder) == KEY
+
+
+@pytest.mark.parametrize("name", ["keys", "jobs.bson", "jobs.metadata.json", "backup.json"])
+def test_a_backup_of_which_a_file_is_missing_or_cut_is_refused_before_anything_is_touched(
+    places: Places, folder: Path, name: str
+) -> None:
+    content = (folder / name).read_bytes()
+    for spoilt in (content[: len(content) // 2], b"", None):
+        (folder / name).unlink()
+        if spoilt is not None:
+            (folder / name).write_bytes(spoilt)
+        with pytest.raises(CannotStart, match="holds no whole backup") as refused:
+            restore(places, folder, drop=True, rabbitmq_lost=False)
+        assert "aaa" not in str(refused.value)
+        (folder / name).write_bytes(content)
