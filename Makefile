@@ -10,6 +10,8 @@ TEST_STACK = RUN_DIR='$(TEST_RUN_DIR)' $(STACK)
 COMPILE = .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command 'make lock' $(ARGS)
 
+PROMETHEUS = deploy/local/bootstrap.sh prometheus || echo "Without promtool the tests that fire alerts are skipped."
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup servers up down clean status logs demo test test-unit test-contract test-integration test-e2e lint \
@@ -29,7 +31,7 @@ demo: servers ## watch the main job, from OAuth to the signed callback
 
 test: lint servers ## everything that proves it: lint, unit, integration, contract and end-to-end tests
 	@deploy/local/bootstrap.sh kubectl
-	@deploy/local/bootstrap.sh prometheus || echo "Without Prometheus' promtool the alerts' own tests are skipped."
+	@$(PROMETHEUS)
 	@$(TEST_STACK) test $(wildcard tests/unit tests/integration tests/contract tests/e2e) $(ARGS)
 
 up: servers ## start everything and wait until it is ready
@@ -66,6 +68,7 @@ dlq: ## dead letters of the running stack (ARGS="list flickr_dlq", "replay flick
 
 test-unit: setup ## tests that need nothing running (ARGS="-k word" for some)
 	@deploy/local/bootstrap.sh kubectl
+	@$(PROMETHEUS)
 	@.venv/bin/python -m pytest tests/unit --numprocesses 2 $(ARGS)
 
 test-integration: servers ## tests against real servers
