@@ -99,4 +99,21 @@ async def test_messages_are_counted_by_their_fate_and_waited_no_longer_than_in_t
     assert waited == figure(seen(metrics), "flickrhub_queue_wait_seconds_count", queue=JOBS) == 4
 
 
+async def test_a_message_that_was_given_back_is_counted_once_by_how_long_it_lay(
+    make: MakeMessaging, rabbit_settings: RabbitSettings
+) -> None:
+    metrics, first, second = Metrics(MESSAGE_METRICS), Inbox(), Inbox()
+    first.gate.clear()
+    for inbox in (first, second):
+        reader = make.remember(Messaging(rabbit_settings, service="reader", metrics=metrics, drain_seconds=0.1))
+        reader.subscribe(JOBS, (JobRequested,), inbox.take, concurrency=1)
+        await reader.start()
+        if inbox is first:
+            await reader.send_job(a_job())
+            await inbox.has(1)
+            await reader.stop()
+    await second.has_finished(1)
+    assert figure(seen(metrics), "flickrhub_queue_wait_seconds_count", queue=JOBS) == 1
+
+
 FATES = ("done", "postponed", "dead")

@@ -116,7 +116,8 @@ class Messaging:
 
         async def take(came: DeliveredMessage) -> None:
             message = Delivery(came)
-            self._meter.taken(queue.name, message.ready_since)
+            if not came.redelivered:  # else it has been in somebody's hands, who has counted it
+                self._meter.taken(queue.name, message.ready_since)
             self._in_flight.begin(handled(message, handle, partial(self._settle, queue.name)))
 
         self._link.consume(queue, take, concurrency=concurrency)

@@ -19,8 +19,9 @@ SETTLED = counter(
 )
 LAY = histogram(
     "flickrhub_queue_wait_seconds",
-    "How long a message had lain ready in its queue when it was taken, without its time in the delay ladder. In whole"
-    " seconds, up to one too many, by the clocks of two machines.",
+    "How long a message had lain ready in its queue when it was taken, without its time in the delay ladder; of one"
+    " that is brought again, as its consumer ended, only the first time. In whole seconds, up to one too many, by the"
+    " clocks of two machines.",
     QUEUE,
     buckets=(1, 2, 5, 15, 60, 300, 900, 3600, 14400, 86400),
 )
