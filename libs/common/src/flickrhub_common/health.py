@@ -144,13 +144,14 @@ def health_router(checks: Callable[[Request], Mapping[str, Check]], *, good_for:
 
 
 async def _missing(named: Mapping[str, Check]) -> list[str]:
-    verdicts = await asyncio.gather(*(_passes(check) for check in named.values()))
+    verdicts = await asyncio.gather(*(passes(check, within=CHECK_SECONDS) for check in named.values()))
     return [name for name, passed in zip(named, verdicts, strict=True) if not passed]
 
 
-async def _passes(check: Check) -> bool:
+async def passes(check: Check, *, within: float) -> bool:
+    """Whether what is checked can be used, to be found out in so many seconds."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(within):
             await check()
     except Exception:  # noqa: BLE001 - whatever went wrong, the dependency can't be used: that is the answer
         return False

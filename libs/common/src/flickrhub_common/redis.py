@@ -28,8 +28,8 @@ _AWAY = frozenset(
 """What a server answers that can't take part for the moment: its disk or memory is full, it has become a replica, or
 has lost its own. A transaction is aborted for nothing else: its commands are right."""
 
-_WRITABLE = "ready"
-"""What is written to see that it can be; gone within a millisecond."""
+_WRITABLE = "flickrhub:ready"
+"""What is written to see that it can be, named so that it is nobody else's; gone within a millisecond."""
 
 _AWAY_WITHIN = re.compile(rf"\b(?:{'|'.join(sorted(_AWAY))}) ")
 """Where the driver doesn't tell the code: it knows some only, and a script or a pipeline repeats them in its text."""

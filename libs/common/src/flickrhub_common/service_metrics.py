@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from flickrhub_common.broker import Messaging
 from flickrhub_common.contracts import Target
-from flickrhub_common.health import Check
+from flickrhub_common.health import Check, passes
 from flickrhub_common.message_metrics import CONSUMED, IN_HAND, MESSAGE_METRICS
 from flickrhub_common.metrics import Across, Label, Metric, Metrics, Sample, gauge
 
@@ -44,7 +44,7 @@ def watch_dependencies(metrics: Metrics, checks: Mapping[str, Check]) -> None:
     there = metrics.gauge(THERE)
 
     async def take() -> None:
-        verdicts = await asyncio.gather(*(_passes(check) for check in checks.values()))
+        verdicts = await asyncio.gather(*(passes(check, within=CHECK_SECONDS) for check in checks.values()))
         for name, passed in zip(checks, verdicts, strict=True):
             there.set(passed, name)
 
@@ -61,12 +61,3 @@ def watch_messages(metrics: Metrics, messaging: Messaging) -> None:
             consumed.set(taken, queue)
 
     metrics.samples.append(Sample((consumed, in_hand), take))
-
-
-async def _passes(check: Check) -> bool:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await check()
-    except Exception:  # noqa: BLE001 - whatever went wrong, it can't be used: that is the figure
-        return False
-    return True
