@@ -150,8 +150,16 @@ def test_everything_is_limited_and_comes_back(services: Services, service: str) 
 
 @pytest.mark.parametrize("service", OURS)
 def test_a_service_has_time_to_finish_what_it_has_in_hand(services: Services, service: str) -> None:
-    grace = float(Settings.model_fields["shutdown_grace_seconds"].default)
-    assert seconds(services[service]["stop_grace_period"]) >= grace + 5
+    default = Settings.model_fields["shutdown_grace_seconds"].default
+    grace = float(services[service]["environment"].get("SHUTDOWN_GRACE_SECONDS", default))
+    assert seconds(services[service]["stop_grace_period"]) >= grace + 10
+
+
+@pytest.mark.parametrize("service", ["executor-upload", "executor-replace"])
+def test_photos_are_given_the_time_that_kubernetes_gives_them(services: Services, service: str) -> None:
+    text = (ROOT / "deploy/k8s/base/executor/photos/kustomization.yaml").read_text(encoding="utf-8")
+    told = yaml.safe_load(text)["configMapGenerator"][0]["literals"]
+    assert told == [f"SHUTDOWN_GRACE_SECONDS={services[service]['environment']['SHUTDOWN_GRACE_SECONDS']}"]
 
 
 @pytest.mark.parametrize("service", OURS)
