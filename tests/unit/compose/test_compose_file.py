@@ -257,6 +257,24 @@ def test_what_is_mounted_from_here_is_there_and_read_only(services: Services) ->
         assert kind == "ro"
 
 
+def test_servers_read_what_is_mounted_for_them(services: Services, secrets: Path) -> None:
+    mounts = {name: {each.split(":")[1] for each in services[name]["volumes"]} for name in SERVERS}
+    given = {name: {each["target"] for each in services[name]["secrets"] if isinstance(each, dict)} for name in SERVERS}
+    for path in (*(each for each in mounts["rabbitmq"] if each.endswith(".conf")), *given["rabbitmq"]):
+        assert re.fullmatch(r"/etc/rabbitmq/conf\.d/[^/]+\.conf", path), "elsewhere nobody reads it"
+    assert given["rabbitmq"]
+    assert services["rabbitmq"]["hostname"] == "rabbitmq"
+    assert services["redis"]["command"] == ["redis-server", *(mounts["redis"] - {DATA["redis"]})]
+    redis = (ROOT / "deploy/compose/redis.conf").read_text(encoding="utf-8").splitlines()
+    assert {"include /run/secrets/redis_conf", f"dir {DATA['redis']}"} <= set(redis)
+    assert services["mongo"]["healthcheck"]["test"][-1] in mounts["mongo"]
+    user = (secrets / "mongo_url").read_text(encoding="utf-8").partition("//")[2].partition(":")[0]
+    init = (ROOT / "deploy/compose/mongo-init.js").read_text(encoding="utf-8")
+    assert f'user: "{user}"' in init
+    assert f'getSiblingDB("{user}")' in init
+    assert f"authSource={user}&" in (secrets / "mongo_url").read_text(encoding="utf-8")
+
+
 def test_redis_keeps_what_the_local_stacks_keeps() -> None:
     durable = ("appendonly ", "appendfsync ", "save ", "maxmemory-policy ")
     wanted = [line for line in local_redis.CONFIGURATION.splitlines() if line.startswith(durable)]

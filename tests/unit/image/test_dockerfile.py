@@ -62,6 +62,7 @@ def test_the_image_runs_the_command_that_the_local_stack_runs(service: str, tmp_
 def test_nothing_of_the_build_is_in_the_image_but_the_virtual_environment(service: str) -> None:
     copies = [one for one in dockerfile.image(service) if one.name == "COPY"]
     assert [one.words() for one in copies if one.option("from")] == [["/opt/flickrhub", "/opt/flickrhub"]]
+    assert not [one for one in copies if one.option("chown")], "whoever runs it doesn't own it"
     assert not [one for one in dockerfile.image(service) if one.name == "RUN" and re.search(r"\bpip\b|apt", one.text)]
 
 
@@ -80,6 +81,12 @@ def test_no_shell_is_needed_at_run_time(service: str) -> None:
     assert command == ["/opt/flickrhub/bin/python", "-I", "-S", "/opt/flickrhub/healthcheck.py"]
     assert dockerfile.last(service, "ENTRYPOINT").exec_form()
     assert not [one for one in dockerfile.image(service) if one.name == "CMD"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_operators_tools_are_found_and_a_stop_is_asked_for(service: str) -> None:
+    assert dockerfile.environment(service)["PATH"].startswith("/opt/flickrhub/bin:")
+    assert dockerfile.last(service, "STOPSIGNAL").text == "SIGTERM"
 
 
 @pytest.mark.parametrize("service", SERVICES)

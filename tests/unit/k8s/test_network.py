@@ -84,6 +84,23 @@ def test_nobody_speaks_to_anybody_unless_told(name: str) -> None:
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_names_are_looked_up_by_both_ways_of_asking(name: str) -> None:
+    (rule,) = named(overlay(name), "NetworkPolicy")["dns"]["spec"]["egress"]
+    (peer,) = rule["to"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kube-system"}
+    assert {(each["protocol"], each["port"]) for each in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+def test_what_comes_in_goes_to_the_gateway() -> None:
+    (ingress,) = of_kind(prod(), "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    assert [each["backend"] for each in rule["http"]["paths"]] == [
+        {"service": {"name": "gateway", "port": {"name": "http"}}}
+    ]
+    assert [rule["host"]] == ingress["spec"]["tls"][0]["hosts"]
+
+
 @pytest.mark.parametrize("service", EGRESS)
 def test_a_service_reaches_what_it_needs_and_nothing_else(service: str) -> None:
     pod = labels(services(prod())[service])
@@ -176,7 +193,18 @@ def test_rabbitmq_is_reached_by_services_its_operator_keda_and_itself() -> None:
         *("4369", "25672", "35672-35682"),  # each other
         *("443", "6443"),  # the Kubernetes API
     }
-    reached = {(str(rule["from"]), port) for rule in policy["ingress"] for port in _ports(rule)}
-    assert {port for peers, port in reached if "flickrhub" in peers} == {"5672", "5671"}
-    assert {port for peers, port in reached if "keda" in peers} == {"15672", "15671"}
-    assert {port for peers, port in reached} == {"5672", "5671", "15672", "15671", "4369", "25672", "35672-35682"}
+    reached: dict[str, set[str]] = {}
+    for rule in policy["ingress"]:
+        for peer in rule["from"]:
+            reached.setdefault(" ".join(_labels(peer)), set()).update(_ports(rule))
+    assert reached == {
+        "flickrhub": {"5672", "5671"},
+        "rabbitmq-system": {"15672", "15671"},
+        "keda": {"15672", "15671"},
+        "rabbitmq rabbitmq": {"4369", "25672", "35672-35682"},
+    }
+
+
+def _labels(peer: Any) -> Iterator[str]:
+    for selector in peer.values():
+        yield from selector["matchLabels"].values()

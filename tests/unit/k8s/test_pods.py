@@ -6,9 +6,11 @@ import pytest
 import yaml
 
 from deploy.k8s.generate import ROOT
+from deploy.local.stack import redis as local_redis
 from flickrhub_common.health import CHECK_SECONDS
 from tests.k8s.objects import config, container, labels, named, of_kind, pod, services, workloads
 from tests.k8s.rendering import Object
+from tests.support import dockerfile
 from tests.unit.k8s.rendered import OVERLAYS, dev, overlay, prod
 
 PODS = [pytest.param(each, id=f"{name}-{own}") for name in OVERLAYS for own, each in workloads(overlay(name)).items()]
@@ -17,6 +19,7 @@ SERVICES = [
     for name in OVERLAYS
     for own, each in services(overlay(name)).items()
 ]
+DURABLE = ("appendonly ", "appendfsync ", "save ", "maxmemory-policy ")
 SURE_SECONDS = 10
 """By which Kubernetes' patience is longer than the time in which a process has ended by itself."""
 
@@ -42,6 +45,29 @@ def test_a_pod_is_restricted(workload: Object) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert all("hostPort" not in port for port in container(workload)["ports"])
+
+
+@pytest.mark.parametrize("workload", PODS)
+def test_a_pod_can_read_the_secrets_that_are_mounted_for_its_group(workload: Object) -> None:
+    context = pod(workload)["securityContext"]
+    assert context["runAsGroup"] == context["runAsUser"]
+    if any("secret" in volume for volume in pod(workload)["volumes"]):
+        assert context["fsGroup"] == context["runAsGroup"]
+
+
+@pytest.mark.parametrize(("objects", "deployment"), SERVICES)
+def test_a_service_runs_as_its_images_user(objects: tuple[Object, ...], deployment: Object) -> None:
+    context = pod(deployment)["securityContext"]
+    assert f"{context['runAsUser']}:{context['runAsGroup']}" == dockerfile.last("gateway", "USER").text
+
+
+@pytest.mark.parametrize("target", ["upload", "replace"])
+def test_an_executor_of_photos_has_room_for_the_photos_it_fetches(target: str) -> None:
+    deployment = services(prod())[f"executor-{target}"]
+    (room,) = [each["emptyDir"]["sizeLimit"] for each in pod(deployment)["volumes"] if each["name"] == "tmp"]
+    gibibytes = int(room.removesuffix("Gi"))
+    assert gibibytes > 16, "sixteen jobs at once, 1 GiB each"
+    assert int(container(deployment)["resources"]["limits"]["ephemeral-storage"].removesuffix("Gi")) > gibibytes
 
 
 @pytest.mark.parametrize("workload", PODS)
@@ -87,6 +113,8 @@ def test_a_service_is_watched_where_it_can_be_asked(objects: tuple[Object, ...],
     }
     assert {port["name"] for port in service["ports"]} == {"http", "metrics"}
     assert service["readinessProbe"]["timeoutSeconds"] > CHECK_SECONDS
+    assert service["readinessProbe"]["periodSeconds"] <= 10
+    assert service["startupProbe"]["periodSeconds"] * service["startupProbe"]["failureThreshold"] >= 60
     # A process that is only slow for a while isn't killed.
     assert service["livenessProbe"]["periodSeconds"] * service["livenessProbe"]["failureThreshold"] >= 30
 
@@ -153,6 +181,20 @@ def test_the_stores_of_a_small_cluster_are_those_of_compose() -> None:
 
 def test_rabbitmqs_cookie_stays_its_owners_alone_when_a_small_cluster_mounts_its_volume_again() -> None:
     assert pod(named(dev(), "StatefulSet")["rabbitmq"])["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_the_stores_of_a_small_cluster_read_their_secrets_and_keep_what_they_are_given() -> None:
+    stores = {name: container(each) for name, each in named(dev(), "StatefulSet").items()}
+    data = {
+        name: {m["mountPath"] for m in each["volumeMounts"] if m["name"] == "data"} for name, each in stores.items()
+    }
+    assert data == {"rabbitmq": {"/var/lib/rabbitmq"}, "mongodb": {"/data/db"}, "redis": {"/data"}}
+    read = {m["mountPath"]: m.get("subPath") for each in stores.values() for m in each["volumeMounts"]}
+    assert read["/etc/rabbitmq/conf.d/90-user.conf"] == "rabbitmq.conf"
+    told = " ".join(word or '""' for word in stores["redis"]["args"]).split(" --")
+    wanted = [line for line in local_redis.CONFIGURATION.splitlines() if line.startswith(DURABLE)]
+    assert len(wanted) == len(DURABLE)
+    assert {*wanted, "dir /data", "include /run/secrets/redis/redis.conf"} <= set(told)
 
 
 def test_a_small_cluster_runs_named_versions() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
+from yarl import URL
 
 from deploy.k8s import dev_secrets
 from deploy.local.stack.service_settings import SETTINGS, ensure_usable
@@ -116,6 +117,8 @@ def test_production_has_every_secret_from_the_store_with_just_the_keys_that_are_
         for each in of_kind(prod(), "ExternalSecret")
     }
     assert kept == read
+    rows = [row for each in of_kind(prod(), "ExternalSecret") for row in each["spec"]["data"]]
+    assert [row for row in rows if row["remoteRef"]["property"] != row["secretKey"]] == []
 
 
 def test_users_of_rabbitmq_have_secrets_that_its_operator_may_read() -> None:
@@ -137,6 +140,23 @@ def test_a_small_cluster_gets_every_secret_it_mounts_and_no_two_have_the_same() 
         dev_secrets.NAMESPACE
     }
     assert dev_secrets.manifests() != dev_secrets.manifests()
+
+
+def test_the_stores_of_a_small_cluster_know_whom_the_services_say_they_are() -> None:
+    made = {each["metadata"]["name"]: each["stringData"] for each in dev_secrets.manifests()}
+    rabbit, mongo, redis = (URL(made["flickrhub-auth"][f"{name}_URL"]) for name in ("RABBIT", "MONGO", "REDIS"))
+    assert made["flickrhub-rabbitmq"]["rabbitmq.conf"].splitlines() == [
+        f"default_user = {rabbit.user}",
+        f"default_pass = {rabbit.password}",
+        f"default_vhost = {rabbit.path.removeprefix('/')}",
+    ]
+    # The image makes this user in `admin`.
+    assert (made["flickrhub-mongodb"], mongo.query["authSource"]) == (
+        {"username": mongo.user, "password": mongo.password},
+        "admin",
+    )
+    assert made["flickrhub-redis"]["redis.conf"] == f"requirepass {redis.password}\n"
+    assert {rabbit.host, mongo.host, redis.host} <= set(named(dev(), "Service"))
 
 
 @pytest.mark.parametrize(("objects", "deployment"), SERVICES)
