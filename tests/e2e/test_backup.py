@@ -81,7 +81,7 @@ class Open:
         (told,) = await self.receiver.received(1, f"/waits/{self.mark}", within=60)
         body = told.json()
         assert (body["state"], body["attempts_made"]) == ("completed", 2)
-        assert await self._is(body["job_id"], "completed")
+        await eventually(lambda: self._is(body["job_id"], "completed"), what="the state of a job that has called back")
         first, second = await self.receiver.received(2, f"/late/{self.mark}", within=60)
         assert first.body == second.body
         assert second.headers["x-signature"] == hex_signature(second.body, SECRET)
