@@ -1,9 +1,7 @@
 """A backup of the running stack, the loss of MongoDB, and `restore`: tokens work, what was open ends, nothing twice."""
 
 import asyncio
-import os
 import stat
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +13,10 @@ from flickrhub_common.settings import MongoSettings
 from flickrhub_common.signing import hex_signature
 from tests.support.callback_receiver import CallbackReceiver, Reply
 from tests.support.hub_account import ECHO, Account, Connect
+from tests.support.operator import stack
 from tests.support.photographs import jpeg
 from tests.support.rabbit_admin import running_vhost
-from tests.support.run_env import ROOT, needed, run_dir, run_env
+from tests.support.run_env import needed
 from tests.support.simulator import Simulator
 from tests.support.stack_processes import StackProcesses
 from tests.support.waiting import eventually
@@ -27,21 +26,6 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 LONG_SECONDS = 6
 """What Flickr and the receiver ask for: so long jobs and callbacks wait in the delay ladder."""
 SECRET = "of a callback"
-
-
-async def stack(*arguments: str) -> tuple[int, str]:
-    """What an operator runs; exit status and everything it said."""
-    environment = {name: value for name, value in os.environ.items() if name not in run_env() or name == "PATH"}
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local", *arguments),
-        cwd=ROOT,
-        env=environment | {"RUN_DIR": str(run_dir())},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output = (await asyncio.wait_for(running.communicate(), 120))[0].decode()
-    assert running.returncode is not None
-    return running.returncode, output
 
 
 async def lose_mongo() -> None:

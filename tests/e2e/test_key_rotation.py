@@ -1,8 +1,6 @@
 """`make rotate-keys` while jobs run: none fails, every callback is signed, and nothing needs the old key after."""
 
 import asyncio
-import os
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -20,8 +18,9 @@ from flickrhub_common.topology import FLICKR_DLQ
 from tests.support.callback_receiver import CallbackReceiver, Reply
 from tests.support.flickrhub_client import FlickrHub
 from tests.support.hub_account import ECHO, Account, Connect
+from tests.support.operator import stack
 from tests.support.rabbit_admin import RabbitAdmin
-from tests.support.run_env import ROOT, needed, run_dir, run_env
+from tests.support.run_env import needed
 from tests.support.simulator import PEOPLE, Simulator
 from tests.support.stack_processes import StackProcesses
 from tests.support.waiting import eventually
@@ -75,16 +74,8 @@ async def rabbit() -> AsyncIterator[RabbitAdmin]:
 
 async def rotate() -> str:
     """What an operator runs, and what it said."""
-    environment = {name: value for name, value in os.environ.items() if name not in run_env() or name == "PATH"}
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local", "rotate-keys", "--wait", "90"),
-        cwd=ROOT,
-        env=environment | {"RUN_DIR": str(run_dir())},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output = (await asyncio.wait_for(running.communicate(), 200))[0].decode()
-    assert running.returncode == 0, output
+    status, output = await stack("rotate-keys", "--wait", "90", within=200)
+    assert status == 0, output
     return output
 
 
