@@ -63,7 +63,7 @@ async def test_all_jobs_end_and_are_called_back(
     processes: StackProcesses,
 ) -> None:
     for app in {account.app for account in forty}:
-        await sim.fault(app, ECHO, times=-1, latency_ms=150)
+        await sim.fault(app, ECHO, times=-1, latency_ms=300)
     owners = await enqueue_all(forty, receiver.url("/hook"), under_way[0])
     assert len(owners) == JOBS
     for process in at_once:  # while accepted jobs are still on their way to RabbitMQ

@@ -258,10 +258,14 @@ async def test_a_broker_that_goes_away_is_told_from_a_bug_of_ours_though_drivers
             async for window in sorting.windows():
                 await action(sorting, window[0])
 
+    async def both_are_back() -> bool:
+        return await mailbox.count(FLICKR_DLQ) == 2
+
     await bury(others, a_job(), a_job())
     async with open_mailbox(rabbit_settings) as mailbox:
         with pytest.raises(RuntimeError, match="a bug"):
             await act(crash)
+        await eventually(both_are_back, what="what was in hand back in the queue")
         with pytest.raises(BrokerAway, match="went away"):
             await act(hang_up_and_purge)
     assert len(await listed(rabbit_settings)) == 2
