@@ -87,7 +87,7 @@ async def gather(stack: Stack, client: Client, receiver: Receiver, users: Sequen
     dead = {queue: await _listed(queue) for queue in DEAD_LETTERS}
     lie_there = sum([len(await stack.rabbit.peek(queue, 100_000)) for queue in DEAD_LETTERS])
     failure = {"state": 1, "failure.code": 1}
-    jobs = stack.mongo["jobs"].find({}, failure)
+    jobs = stack.mongo["jobs"].find({"state": {"$exists": True}}, failure)  # the others were taken back
     return Evidence(
         accepted=client.accepted,
         status=await _status(stack, client),

@@ -44,6 +44,7 @@ from flickrhub_gateway.usecases.receive_upload import ReceiveUpload
 from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
 from flickrhub_gateway.usecases.settle_photos import SettlePhotos
 from flickrhub_gateway.usecases.sweep_uploads import SweepUploads
+from flickrhub_gateway.usecases.take_back import TakeBack
 from flickrhub_gateway.wiring import make_gateway_app
 
 USER = "09b4e414-4f70-4226-9ee8-f9e815fc2539"
@@ -92,6 +93,7 @@ class FakeJobs:
     kept: dict[str, Kept] = field(default_factory=dict)
     marked: list[list[str]] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
+    tombstones: list[str] = field(default_factory=list)
 
     def _answer(self) -> None:
         if self.away:
@@ -120,9 +122,10 @@ class FakeJobs:
             failure=kept.change.failure if kept.change else None,
         )
 
-    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
+    async def states(self, job_ids: Collection[str]) -> dict[str, State | None]:
         self._answer()
-        return {job_id: self.kept[job_id].state for job_id in job_ids if job_id in self.kept}
+        there = {job_id: self.kept[job_id].state for job_id in job_ids if job_id in self.kept}
+        return there | dict.fromkeys(set(job_ids) & set(self.tombstones))
 
     async def apply(self, change: JobChange) -> None:
         self._answer()
@@ -165,6 +168,19 @@ class FakeJobs:
         for kept in found:
             kept.claimed_until = now + timedelta(seconds=30)
         return [kept.job for kept in found]
+
+    async def take_back(self, job_id: str, *, now: datetime, remembered_until: datetime) -> bool:
+        self._answer()
+        kept = self.kept.get(job_id)
+        if kept and (kept.published_at or kept.state is not State.QUEUED or (kept.claimed_until or now) > now):
+            return False
+        self.kept.pop(job_id, None)
+        self.tombstones.append(job_id)
+        return True
+
+    async def oldest_unpublished(self) -> datetime | None:
+        self._answer()
+        return None
 
     async def count_open(self, user_id: str, *, most: int) -> int:
         self._answer()
@@ -320,6 +336,10 @@ class Surroundings:
     per_address: int = 0
     trusted_proxies: Sequence[IpNetwork] = ()
     most_pending: int = 1000
+    take_back: TakeBack = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.take_back = TakeBack(jobs=self.jobs, uploads=self.uploads, clock=self.clock, lifetime=LIFETIME)
 
     def use_cases(self) -> UseCases:
         """The gateway's use cases among these fakes."""
@@ -337,6 +357,7 @@ class Surroundings:
                 claim_photo=self._claim_photo(),
                 jobs=self.jobs,
                 publisher=self.publisher,
+                take_back=self.take_back,
                 key_ring=KEY_RING,
                 clock=self.clock,
             ),

@@ -18,8 +18,9 @@ from flickrhub_gateway.usecases.mark_published import LOOK_SECONDS, MarkPublishe
 from flickrhub_gateway.usecases.publish_job import PublishJob, message_of
 from flickrhub_gateway.usecases.publish_jobs import PublishJobs
 from flickrhub_gateway.usecases.sweep_jobs import BATCH, SweepJobs
+from flickrhub_gateway.usecases.take_back import TakeBack
 from tests.support.waiting import eventually
-from tests.unit.gateway.fakes import FakeJobs, a_job
+from tests.unit.gateway.fakes import FakeJobs, FakeUploads, a_job
 
 AFTER = timedelta(seconds=5)
 
@@ -34,8 +35,14 @@ class World:
         self.marks = MarkPublished(self.jobs, self.clock, swept_after=AFTER)
         self.publish = PublishJob(self.broker, self.marks)
         self.publisher = PublishJobs(self.publish, self.clock, leave_after=AFTER, most_waiting=3)
+        self.take_back = TakeBack(jobs=self.jobs, uploads=FakeUploads(), clock=self.clock, lifetime=AFTER)
         self.sweep = SweepJobs(
-            jobs=self.jobs, publish=self.publish, published=self.marks, clock=self.clock, after=AFTER
+            jobs=self.jobs,
+            publish=self.publish,
+            published=self.marks,
+            take_back=self.take_back,
+            clock=self.clock,
+            after=AFTER,
         )
 
     def sent(self) -> list[str]:

@@ -21,8 +21,12 @@ class Jobs(Protocol):
         """What is known of this user's job; None if there is none, or it is another user's."""
         ...
 
-    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
-        """The states of those of these jobs that there are."""
+    async def take_back(self, job_id: str, *, now: datetime, remembered_until: datetime) -> bool:
+        """See to it that this job never runs, be it stored or still on its way; False if it is under way already."""
+        ...
+
+    async def states(self, job_ids: Collection[str]) -> dict[str, State | None]:
+        """The states of those of these jobs that there are; None of one that was taken back."""
         ...
 
     async def apply(self, change: JobChange) -> None:
@@ -35,6 +39,10 @@ class Jobs(Protocol):
 
     async def claim_unpublished(self, *, created_before: datetime, now: datetime, limit: int) -> list[Job]:
         """Take, oldest first, jobs that the broker never confirmed, for a while in which no other sweeper gets them."""
+        ...
+
+    async def oldest_unpublished(self) -> datetime | None:
+        """When the oldest job was accepted that isn't marked as published and hasn't moved on, if there is one."""
         ...
 
     async def count_open(self, user_id: str, *, most: int) -> int:

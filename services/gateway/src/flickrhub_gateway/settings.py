@@ -53,7 +53,11 @@ class GatewaySettings(
         2, gt=0, le=3600, description="How often jobs that never reached RabbitMQ are looked for, in seconds."
     )
     sweep_after_seconds: float = Field(
-        5, gt=0, le=3600, description="Age at which a job that RabbitMQ never confirmed is published again, in seconds."
+        5,
+        gt=0,
+        le=3600,
+        description="Age at which a job that RabbitMQ never confirmed is published again, in seconds; below 5, one "
+        "that was refused with 503 may be published before it was taken back.",
     )
     upload_ttl_hours: float = Field(
         24, gt=0, le=168, description="Hours a photo that was handed over waits for its job, and again after a failure."

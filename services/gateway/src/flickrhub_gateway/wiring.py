@@ -62,6 +62,7 @@ from flickrhub_gateway.usecases.record_job_event import RecordJobEvent
 from flickrhub_gateway.usecases.settle_photos import SettlePhotos
 from flickrhub_gateway.usecases.sweep_jobs import SweepJobs
 from flickrhub_gateway.usecases.sweep_uploads import SweepUploads
+from flickrhub_gateway.usecases.take_back import TakeBack
 
 SERVICE = "gateway"
 INDEX_RETRY_SECONDS = 2.0
@@ -178,19 +179,26 @@ async def open_gateway(
         swept_after = timedelta(seconds=settings.sweep_after_seconds)
         published = MarkPublished(stores.jobs, clock, swept_after=swept_after)
         publisher = _publisher(settings, messaging, published)
+        take_back = _take_back(settings, stores)
         admit = _admit(settings, await _open_counts(stack, settings))
         meter = PrometheusMeter(metrics)
-        use = _use_cases(settings, stores, auth=auth, publisher=publisher, admit=admit, meter=meter)
+        use = _use_cases(
+            settings, stores, auth=auth, publisher=publisher, take_back=take_back, admit=admit, meter=meter
+        )
 
         queue.subscribe(messaging, use)
         stack.push_async_callback(_ignoring_outage(published.flush))
+        stack.push_async_callback(_ignoring_outage(take_back.flush))
         stack.push_async_callback(messaging.stop)
         await messaging.start()
         for loop in (
             until_done(INDEX_RETRY_SECONDS, stores.make_indexes),
             published.run(),
             publisher.run(),
-            timer.sweep(settings.sweep_interval_seconds, _sweep(settings, messaging, stores.jobs, published)),
+            take_back.run(),
+            timer.sweep(
+                settings.sweep_interval_seconds, _sweep(settings, messaging, stores.jobs, published, take_back)
+            ),
             timer.sweep_uploads(settings.upload_sweep_seconds, _sweep_uploads(settings, stores)),
         ):
             await stack.enter_async_context(beside(loop))
@@ -249,11 +257,19 @@ def _publisher(settings: GatewaySettings, messaging: Messaging, published: MarkP
     return PublishJobs(publish, SystemClock(), leave_after=timedelta(seconds=settings.sweep_after_seconds))
 
 
-def _sweep(settings: GatewaySettings, messaging: Messaging, jobs: MongoJobs, published: MarkPublished) -> SweepJobs:
+def _take_back(settings: GatewaySettings, stores: _Stores) -> TakeBack:
+    lifetime = timedelta(hours=settings.upload_ttl_hours)
+    return TakeBack(jobs=stores.jobs, uploads=stores.uploads, clock=SystemClock(), lifetime=lifetime)
+
+
+def _sweep(
+    settings: GatewaySettings, messaging: Messaging, jobs: MongoJobs, published: MarkPublished, take_back: TakeBack
+) -> SweepJobs:
     return SweepJobs(
         jobs=jobs,
         publish=PublishJob(messaging, published),
         published=published,
+        take_back=take_back,
         clock=SystemClock(),
         after=timedelta(seconds=settings.sweep_after_seconds),
     )
@@ -279,6 +295,7 @@ def _use_cases(
     *,
     auth: HttpAuth,
     publisher: PublishJobs,
+    take_back: TakeBack,
     admit: AdmitRequest,
     meter: Meter,
 ) -> UseCases:
@@ -297,6 +314,7 @@ def _use_cases(
             claim_photo=claim_photo,
             jobs=jobs,
             publisher=publisher,
+            take_back=take_back,
             key_ring=settings.key_ring(),
             clock=clock,
             meter=meter,

@@ -4,6 +4,7 @@ A document is the job as accepted, its state, and what executors reported. ``par
 JSON text, so that no key or number of a client's has to fit Mongo.
 """
 
+import contextlib
 import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -14,6 +15,7 @@ from flickrhub_common.errors import Unavailable
 from flickrhub_common.mongo import (
     Database,
     Document,
+    DuplicateKey,
     drop_indexes,
     index_what_expires,
     insertion,
@@ -34,6 +36,8 @@ GATHER_CHANGES_SECONDS = 0.02
 
 _UNPUBLISHED: Document = {"published_at": None, "state": State.QUEUED.value}
 """What the sweeper looks for. A job that has moved on was published, marked or not."""
+_TAKEN_BACK: Document = {"state": {"$exists": False}}
+"""What keeps a refused job's id: no query for jobs finds it, and an insertion that comes late meets its id."""
 _OPEN: Document = {"state": {"$in": sorted(OPEN)}}
 _OPEN_INDEX = "open_jobs"
 _OUTDATED = {"user_id_1_created_at_1", "expires_at_1"}
@@ -73,17 +77,27 @@ class MongoJobs:
     async def _add_together(self, jobs: Sequence[Job]) -> Sequence[Exception | None]:
         return await write_together(self._jobs, [insertion(document_of(job)) for job in jobs])
 
+    async def take_back(self, job_id: str, *, now: datetime, remembered_until: datetime) -> bool:
+        """Put a tombstone where the job is or may yet come; False if it is under way. In one step, and repeatable."""
+        unclaimed = {**_UNPUBLISHED, "claimed_until": {"$not": {"$gt": now}}}
+        wanted = {"_id": job_id, "$or": [unclaimed, _TAKEN_BACK]}
+        for _ in range(2):  # a job that lands in this very moment is a duplicate, too, and seen the next time
+            with mongo_errors(), contextlib.suppress(DuplicateKey):
+                await self._jobs.replace_one(wanted, {"expires_at": remembered_until}, upsert=True)
+                return True
+        return False
+
     async def find(self, job_id: str, *, user_id: str) -> JobReport | None:
         """What is known of this user's job."""
         with mongo_errors():
             found = await self._jobs.find_one({"_id": job_id, "user_id": user_id}, _REPORTED)
         return None if found is None else report_of(found)
 
-    async def states(self, job_ids: Collection[str]) -> dict[str, State]:
-        """The states of those of these jobs that there are."""
+    async def states(self, job_ids: Collection[str]) -> dict[str, State | None]:
+        """The states of those of these jobs that there are; None of one that was taken back."""
         with mongo_errors():
             found = await self._jobs.find({"_id": {"$in": list(job_ids)}}, {"state": 1}).to_list()
-        return {document["_id"]: State(document["state"]) for document in found}
+        return {document["_id"]: State(document["state"]) if "state" in document else None for document in found}
 
     async def apply(self, change: JobChange) -> None:
         """Change a job in one step if its present state allows it; changes that come together in one write."""

@@ -101,6 +101,11 @@ def refusals(*failures: HubError) -> dict[int | str, Documented]:
     return found
 
 
+def explained(found: dict[int | str, Documented], status: int, what: str) -> dict[int | str, Documented]:
+    """The replies, one of them with a word more than its codes."""
+    return {**found, status: {**found[status], "description": f"{found[status]['description']}: {what}"}}
+
+
 def linked(reply: Documented, **links: Documented) -> Documented:
     """The reply, with what its parts are good for in the next call."""
     return {**reply, "links": links}

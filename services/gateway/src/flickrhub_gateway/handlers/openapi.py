@@ -15,6 +15,7 @@ from flickrhub_gateway.handlers.documenting import (
     USER_ID,
     Documented,
     enveloped,
+    explained,
     json_body,
     linked,
     ok,
@@ -25,6 +26,10 @@ from flickrhub_gateway.handlers.enqueue_bodies import ReplaceBody, RestBody, Upl
 from flickrhub_gateway.handlers.requests import StatusBody
 from flickrhub_gateway.usecases.claim_photo import IN_USE, NO_SUCH_UPLOAD
 
+_NOT_PROMISED = (
+    "nothing was promised, and what was stored all the same is taken back; send the call again after `Retry-After`."
+    " Only if the gateway dies before it could do so, while MongoDB is away, may the refused call be made as well."
+)
 _FINISHED: dict[str, Any] = {
     "id": JOB_ID,
     "state": "completed",
@@ -133,16 +138,20 @@ ENQUEUE: Documented = {
                 "requestBody": {"job_id": "$response.body#/data/job_id", "user_id": "$request.body#/user_id"},
             },
         ),
-        **refusals(
-            wrong(
-                "params.safety_level: must be 1, 2 or 3",
-                "params.size: isn't a parameter of upload",
-                f"params.photo_ref: {NO_SUCH_UPLOAD}",
+        **explained(
+            refusals(
+                wrong(
+                    "params.safety_level: must be 1, 2 or 3",
+                    "params.size: isn't a parameter of upload",
+                    f"params.photo_ref: {NO_SUCH_UPLOAD}",
+                ),
+                errors.TokenNotFound(),
+                errors.Conflict(IN_USE),
+                *ANY_BODY,
+                AUTH_AWAY,
             ),
-            errors.TokenNotFound(),
-            errors.Conflict(IN_USE),
-            *ANY_BODY,
-            AUTH_AWAY,
+            503,
+            _NOT_PROMISED,
         ),
     },
 }

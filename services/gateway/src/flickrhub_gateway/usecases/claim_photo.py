@@ -65,10 +65,11 @@ class ClaimPhoto:
 
     async def _check_holder(self, holder: str, *, claimed_at: datetime, now: datetime) -> None:
         """Return if the photo may be taken from the job that claimed it last."""
-        state = (await self._jobs.states([holder])).get(holder)
+        states = await self._jobs.states([holder])
+        state = states.get(holder)
         if state is State.COMPLETED:
             raise _wrong_ref(NO_SUCH_UPLOAD)  # it is about to go
-        if state in OPEN or (state is None and now - claimed_at < TAKE_OVER_AFTER):
+        if state in OPEN or (holder not in states and now - claimed_at < TAKE_OVER_AFTER):
             raise Conflict(IN_USE)
 
     async def _check_bytes(self, ref: str) -> None:

@@ -8,7 +8,7 @@ import structlog
 
 from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import Callback
-from flickrhub_common.errors import TokenNotFound, Unavailable
+from flickrhub_common.errors import Conflict, InvalidRequest, TokenNotFound, Unavailable
 from flickrhub_common.json_text import dump
 from flickrhub_common.logs import logger
 from flickrhub_common.sealing import KeyRing
@@ -18,6 +18,7 @@ from flickrhub_gateway.ports import UNMETERED, Jobs, Meter, Publisher
 from flickrhub_gateway.usecases.bound_pending import BoundPending
 from flickrhub_gateway.usecases.check_connection import CheckConnection
 from flickrhub_gateway.usecases.claim_photo import ClaimPhoto
+from flickrhub_gateway.usecases.take_back import TakeBack
 
 log = logger(__name__)
 
@@ -37,6 +38,7 @@ class EnqueueJob:
         claim_photo: ClaimPhoto,
         jobs: Jobs,
         publisher: Publisher,
+        take_back: TakeBack,
         key_ring: KeyRing,
         clock: Clock,
         meter: Meter = UNMETERED,
@@ -47,6 +49,7 @@ class EnqueueJob:
         self._claim_photo = claim_photo
         self._jobs = jobs
         self._publisher = publisher
+        self._take_back = take_back
         self._key_ring = key_ring
         self._clock = clock
 
@@ -55,7 +58,7 @@ class EnqueueJob:
 
         Raises TokenNotFound for a user without a connection, TooManyPending for one who has enough jobs waiting,
         InvalidRequest or Conflict for a photo it can't have, and Unavailable, within 3 s, when auth, Mongo or the photo
-        store is away; then nothing was promised.
+        store is away; then nothing was promised, and what may have been stored is taken back.
         """
         if not is_uuid(new.user_id):
             raise TokenNotFound  # no connection was ever called that: as unknown as any other
@@ -65,12 +68,18 @@ class EnqueueJob:
             async with asyncio.timeout(ACCEPT_SECONDS):
                 await self._check_connection(job.user_id)
                 await self._bound_pending(job.user_id)
-                if new.photo is not None:
-                    found = await self._claim_photo(new.photo, user_id=job.user_id, job_id=job.id)
-                    job = replace(job, params=dump(found | new.params))
-                await self._jobs.add(job)
-        except TimeoutError as error:
-            raise Unavailable("mongo") from error
+                try:
+                    if new.photo is not None:
+                        found = await self._claim_photo(new.photo, user_id=job.user_id, job_id=job.id)
+                        job = replace(job, params=dump(found | new.params))
+                    await self._jobs.add(job)
+                except (InvalidRequest, Conflict):
+                    raise
+                except BaseException:  # a time-out comes as a cancellation: what was asked for may land all the same
+                    self._take_back.note(job.id)
+                    raise
+        except TimeoutError:
+            raise Unavailable("mongo") from TimeoutError(f"not stored within {ACCEPT_SECONDS} s")
         self._meter.accepted(job)
         self._publisher.hand_over(job)
         log.info("job_accepted", method=job.method, target=job.target.value)
