@@ -181,10 +181,10 @@ async def _stuck(stack: Stack) -> dict[str, int]:
 
 async def _claimed_photos(stack: Stack) -> int:
     """Photos that a job has. One claimed for a job that never got its 202 nor a document isn't stuck: any other job
-    may take it over, and the sweeper finds it.
+    may take it over, and the sweeper finds it. No more is one whose job was taken back.
     """
     holders = await stack.mongo["uploads"].distinct("job_id", {"job_id": {"$ne": None}})
-    return await stack.mongo["jobs"].count_documents({"_id": {"$in": holders}})
+    return await stack.mongo["jobs"].count_documents({"_id": {"$in": holders}, "state": {"$exists": True}})
 
 
 async def _open_claims(stack: Stack) -> int:
