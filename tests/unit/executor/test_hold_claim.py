@@ -1,12 +1,15 @@
 """When a claim may still be believed to be ours."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.testing import FakeClock
 from flickrhub_executor.errors import ClaimLost
 from flickrhub_executor.models import Taken
-from flickrhub_executor.usecases.hold_claim import LEASE_SECONDS, RENEW_SECONDS, Lease
+from flickrhub_executor.usecases.hold_claim import LEASE_SECONDS, RENEW_AGAIN_SECONDS, RENEW_SECONDS, Lease
 from tests.unit.executor.fakes import FakeClaims, a_job
 
 
@@ -17,7 +20,7 @@ class Held:
         self.clock = FakeClock()
         self.claims = FakeClaims(self.clock, lease=LEASE_SECONDS)
 
-    async def lease(self) -> Lease:
+    async def lease(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Lease:
         taken = await self.claims.take(a_job())
         assert isinstance(taken, Taken)
         return Lease(
@@ -25,6 +28,7 @@ class Held:
             a_job(),
             owner=taken.owner,
             began=self.clock.now().timestamp(),
+            pause=pause,
             monotonic=lambda: self.clock.now().timestamp(),
         )
 
@@ -89,3 +93,17 @@ async def test_without_redis_it_is_neither_renewed_nor_refused() -> None:
     held.clock.advance(LEASE_SECONDS)
     with pytest.raises(ClaimLost):
         lease.before_end()
+
+
+async def test_a_renewal_that_redis_missed_is_asked_for_again_soon_and_then_as_always() -> None:
+    held = Held()
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+        held.claims.away = len(waits) in {2, 3}
+        if len(waits) == 6:
+            held.claims.entries.clear()
+
+    await (await held.lease(pause)).keep()
+    assert waits == [RENEW_SECONDS, RENEW_SECONDS, *2 * [RENEW_AGAIN_SECONDS], RENEW_SECONDS, RENEW_SECONDS]

@@ -15,6 +15,8 @@ log = logger(__name__)
 LEASE_SECONDS = 15.0
 """How long after an executor's death its job is looked for; longer than Redis may be away without harm."""
 RENEW_SECONDS = 4.0
+RENEW_AGAIN_SECONDS = 0.5
+"""When Redis was away: so that an absence takes no more of the lease than it lasts."""
 
 
 class Lease:
@@ -53,12 +55,16 @@ class Lease:
 
     async def keep(self) -> None:
         """Renew until cancelled or refused; without Redis it is tried on, for nobody else can take the claim either."""
+        wait = RENEW_SECONDS
         while not self._refused:
-            await self._pause(RENEW_SECONDS)
+            await self._pause(wait)
             try:
                 await self.renew()
             except Unavailable as error:
                 log.warning("claim_not_renewed", dependency=error.dependency)
+                wait = RENEW_AGAIN_SECONDS
+            else:
+                wait = RENEW_SECONDS
 
     async def renew(self) -> bool:
         """Hold it for another lease; False if somebody else has it. Raises Unavailable."""
