@@ -86,7 +86,11 @@ class _Walk:
     async def _conclude(self, copy: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> None:
         mine = outcome.model_copy(update={"replay": copy.replay})
         before = dict(self._outcomes)
-        verdict, fake = [await claims.conclude(copy, mine, interrupts=interrupts) for claims in self._both]
+        owners = self._learnt_by(copy) if not interrupts else ("", "")
+        verdict, fake = [
+            await claims.conclude(copy, mine, owner=each, interrupts=interrupts)
+            for claims, each in zip(self._both, owners, strict=True)
+        ]
         assert _plain(verdict) == _plain(fake)
         if not isinstance(verdict, Concluded) or verdict.outcome is None:
             return
@@ -110,10 +114,19 @@ class _Walk:
         if copy.replay > self._latest:
             return
         following = self.copy(copy.sequence + 1, copy.replay, copy.doubtful)
-        kept, fake = [await claims.give_up_attempt(copy, following, due=0.0) for claims in self._both]
+        kept, fake = [
+            await claims.give_up_attempt(copy, following, due=0.0, owner=each)
+            for claims, each in zip(self._both, self._learnt_by(copy), strict=True)
+        ]
         assert kept == fake
         if kept:
             self._owner, self._lapsed = None, False
+
+    def _learnt_by(self, copy: JobRequested) -> tuple[str, str]:
+        """Somebody who took the job once, perhaps long ago; or nobody in particular."""
+        if not (copy.doubtful and self._owners):
+            return "", ""
+        return self._owners[-copy.sequence % len(self._owners)]
 
     async def tell(self, copy: JobRequested) -> None:
         """Bury and tell what ended, or only bury."""

@@ -184,6 +184,55 @@ async def test_the_first_outcome_stored_is_the_one_that_counts(claims: RedisClai
     assert await claims.conclude(job, a_failure(job.job_id)) == Concluded(outcome)
 
 
+async def test_who_stored_an_outcome_and_didn_t_hear_of_it_may_ask_again_until_another_tells_it(
+    claims: RedisClaims,
+) -> None:
+    job = a_job()
+    outcome = a_completion(job.job_id)
+    owner = (await taken(claims, job)).owner
+    for _ in range(3):
+        assert await claims.conclude(job, outcome, owner=owner) == Concluded(outcome)
+    assert isinstance(await claims.conclude(job, a_failure(job.job_id), owner=owner), Held)
+    assert isinstance(await claims.conclude(job, outcome, owner="somebody"), Held)
+    await asyncio.sleep(TELLING + 0.02)
+    assert await claims.take(job) == Concluded(outcome)
+    assert isinstance(await claims.conclude(job, outcome, owner=owner), Held)
+
+
+async def test_a_failure_isn_t_stored_over_the_claim_of_another_and_a_success_is(claims: RedisClaims) -> None:
+    job = a_job()
+    first = await taken(claims, job)
+    await asyncio.sleep(LEASE + 0.02)
+    second = await taken(claims, job)
+    verdict = await claims.conclude(job, a_failure(job.job_id), owner=first.owner)
+    assert isinstance(verdict, Held)
+    assert 0 < verdict.seconds <= LEASE
+    assert not await claims.give_up_attempt(job, the_next(job), due=1.0, owner=first.owner)
+    assert await claims.renew(job, owner=second.owner)
+    outcome = a_completion(job.job_id)
+    assert await claims.conclude(job, outcome, owner=first.owner) == Concluded(outcome)
+
+
+async def test_a_failure_isn_t_stored_when_another_has_gone_on_to_the_next_attempt(claims: RedisClaims) -> None:
+    job = a_job()
+    first = await taken(claims, job)
+    await asyncio.sleep(LEASE + 0.02)
+    second = await taken(claims, job)
+    assert await claims.give_up_attempt(job, the_next(job), due=7.0, owner=second.owner)
+    assert await claims.conclude(job, a_failure(job.job_id), owner=first.owner) == Held(0.0)
+    assert await claims.take(job) == Superseded(the_next(job), 7.0)
+
+
+async def test_what_is_known_of_a_job_whose_claim_redis_lost_is_stored(claims: RedisClaims, redis: Redis) -> None:
+    failing, passing = a_job(), a_job()
+    owners = [(await taken(claims, job)).owner for job in (failing, passing)]
+    await redis.flushdb()
+    outcome = a_failure(failing.job_id)
+    assert await claims.conclude(failing, outcome, owner=owners[0]) == Concluded(outcome)
+    assert await claims.give_up_attempt(passing, the_next(passing), due=7.0, owner=owners[1])
+    assert await claims.take(passing) == Superseded(the_next(passing), 7.0)
+
+
 async def test_while_an_outcome_is_being_told_every_copy_is_held(claims: RedisClaims) -> None:
     job = a_job()
     outcome = a_completion(job.job_id)

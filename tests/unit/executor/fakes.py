@@ -30,6 +30,7 @@ from flickrhub_executor.models import (
 )
 from flickrhub_executor.usecases.attempts import RetryRules
 from flickrhub_executor.usecases.execute_job import ExecuteJob
+from flickrhub_executor.usecases.hold_outcome import AT_ONCE, Hold
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
 LEASE = 25.0
@@ -177,10 +178,20 @@ class FakeClaims:
         entry.until = self._now() + self._lease
         return True
 
-    async def conclude(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> Concluded | Held:
+    async def conclude(
+        self, job: JobRequested, outcome: Outcome, *, owner: str = "", interrupts: bool = False
+    ) -> Concluded | Held:
         entry = self._entry(job.job_id)
         if self._nothing_left(entry, job):
             return Concluded(None)
+        if owner and job.replay == entry.replay:
+            own = entry.owner == owner
+            if entry.state == "ended" and own and entry.outcome == outcome and not entry.tellings:
+                entry.until = self._now() + self._telling
+                return Concluded(outcome, doubtful=entry.doubtful)
+            taken = (entry.state == "running" and not own) or entry.state == "retry"
+            if taken and not isinstance(outcome, JobCompleted):
+                return Held(max(0.0, entry.until - self._now()))
         newer = job.replay > entry.replay
         if entry.state == "ended" or (entry.state == "reported" and not newer):
             return self._ended(entry, newer=newer)
@@ -188,6 +199,7 @@ class FakeClaims:
         doubtful = job.doubtful or unfinished or (interrupts and entry.state == "running")
         self.entries[job.job_id] = _Entry(
             "ended",
+            owner=owner,
             until=self._now() + self._telling,
             outcome=outcome,
             doubtful=doubtful,
@@ -196,10 +208,11 @@ class FakeClaims:
         )
         return Concluded(outcome, doubtful=doubtful)
 
-    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
+    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float, owner: str = "") -> bool:
         entry = self._entry(job.job_id)
         same = entry.replay == job.replay
         over = entry.state in {"ended", "reported"} or entry.sequence > job.sequence
+        over = over or (entry.state == "running" and bool(owner) and entry.owner != owner)
         if self._nothing_left(entry, job) or (same and over):
             return False
         self.entries[job.job_id] = _Entry(
@@ -262,6 +275,7 @@ class Executor:
     limits: FakeLimits = field(default_factory=FakeLimits)
     paused: list[float] = field(default_factory=list)
     metrics: Metrics = field(default_factory=lambda: Metrics(EXECUTOR_METRICS))
+    hold: Hold = AT_ONCE
 
     def __post_init__(self) -> None:
         self.claims = FakeClaims(self.clock)
@@ -270,7 +284,12 @@ class Executor:
     def _assemble(self) -> None:
         meter = PrometheusMeter(self.metrics)
         self.report = ReportOutcome(
-            messages=self.messaging, claims=self.claims, tokens=self.tokens, clock=self.clock, meter=meter
+            messages=self.messaging,
+            claims=self.claims,
+            tokens=self.tokens,
+            clock=self.clock,
+            meter=meter,
+            hold=self.hold,
         )
         self.run = ExecuteJob(
             messages=self.messaging,

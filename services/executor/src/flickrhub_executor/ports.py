@@ -142,14 +142,18 @@ class Claims(Protocol):
         """Hold a claim for another lease; False if it isn't ours any more. Raises Unavailable."""
         ...
 
-    async def conclude(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> Concluded | Held:
+    async def conclude(
+        self, job: JobRequested, outcome: Outcome, *, owner: str = "", interrupts: bool = False
+    ) -> Concluded | Held:
         """Keep the outcome unless there is one; the one that counts, or who tells it already. Raises Unavailable.
 
+        ``owner`` of the claim under which it was learnt may ask again, and is told the same; a failure isn't kept when
+        another has taken the job meanwhile, who may yet succeed: then for how long that one holds it.
         ``interrupts``: whoever has a claim on the job may have been in the middle of its call.
         """
         ...
 
-    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
+    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float, owner: str = "") -> bool:
         """Keep that this attempt is over and which comes next; False if another copy went further. Unavailable."""
         ...
 

@@ -43,6 +43,7 @@ from flickrhub_executor.usecases.execute_upload import ExecuteUpload
 from flickrhub_executor.usecases.forget_token import ForgetToken
 from flickrhub_executor.usecases.give_up_job import GiveUpJob
 from flickrhub_executor.usecases.hold_claim import LEASE_SECONDS
+from flickrhub_executor.usecases.hold_outcome import HOLD_SECONDS, UPLOAD_HOLD_SECONDS, Hold
 from flickrhub_executor.usecases.next_step import UploadRules
 from flickrhub_executor.usecases.report_outcome import ReportOutcome
 
@@ -175,12 +176,13 @@ def _parts(
     lease = settings.flickr_timeout_seconds + LEASE_MARGIN_SECONDS if settings.target is Target.REST else LEASE_SECONDS
     tokens = LentTokens(auth, internal_api_token=settings.internal_api_token.get_secret_value())
     claims = RedisClaims(redis, lease_seconds=lease, telling_seconds=TELLING_SECONDS)
+    hold = Hold(UPLOAD_HOLD_SECONDS if settings.target is Target.UPLOAD else HOLD_SECONDS)
     cache = RedisCache(redis, prefix=settings.cache_prefix, ttl_seconds=settings.cache_ttl_seconds)
     return _Parts(
         messaging=messaging,
         tokens=tokens,
         claims=claims,
-        report=ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock, meter=meter),
+        report=ReportOutcome(messages=messaging, claims=claims, tokens=tokens, clock=clock, meter=meter, hold=hold),
         flickr=flickr,
         limits=RedisLimits(
             redis,

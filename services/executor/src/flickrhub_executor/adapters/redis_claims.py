@@ -75,13 +75,23 @@ return {'taken', doubtful and '1' or '0', tostring(deaths)}
 _CONCLUDE = (
     _READ
     + """
-local body, completed, doubtful, interrupts = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local body, completed, doubtful, interrupts, owner = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 if nothing_left then return {'concluded', '', '', ''} end
+if owner ~= '' and mine == run then
+  local own = claim[6] == owner
+  local mine_ended = state == 'ended' and own and claim[4] == body  -- whoever asks again has the same answer
+  if mine_ended and redis.call('HEXISTS', KEYS[1], 'tellings') == 0 then
+    redis.call('HSET', KEYS[1], 'until', exact(now + ARGV[3]))
+    return {'stored', claim[8]}
+  end
+  local taken = (state == 'running' and not own) or state == 'retry'
+  if taken and completed ~= '1' then return {'held', tostring(math.max(left, 0))} end
+end
 if state == 'ended' or (mine == run and state == 'reported') then return ended(ARGV[3]) end
 if interrupts == '1' and state == 'running' then doubtful = '1' end
 if state == 'retry' and claim[8] == '1' then doubtful = '1' end
 begin('ended', ARGV[2])
-redis.call('HSET', KEYS[1], 'body', body, 'until', exact(now + ARGV[3]), 'doubtful', doubtful)
+redis.call('HSET', KEYS[1], 'body', body, 'until', exact(now + ARGV[3]), 'doubtful', doubtful, 'owner', owner)
 if completed == '1' then redis.call('HSET', KEYS[1], 'completed', '1') end
 return {'stored', doubtful}
 """
@@ -101,6 +111,7 @@ _GIVE_UP = (
     + """
 if nothing_left then return 0 end
 if mine == run and (state == 'reported' or state == 'ended' or sequence > tonumber(ARGV[2])) then return 0 end
+if mine == run and state == 'running' and ARGV[8] ~= '' and claim[6] ~= ARGV[8] then return 0 end
 begin('retry', ARGV[5])
 redis.call('HSET', KEYS[1], 'sequence', ARGV[2], 'body', ARGV[3], 'due', ARGV[4], 'doubtful', ARGV[6])
 if mine == run and ARGV[7] == '1' then redis.call('HSET', KEYS[1], 'deaths', deaths) end
@@ -166,13 +177,18 @@ class RedisClaims:
             kept = await self._renew(keys=[_key(job.job_id)], args=[owner, self._lease_seconds, _kept(job.replay)])
         return bool(kept)
 
-    async def conclude(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> Concluded | Held:
+    async def conclude(
+        self, job: JobRequested, outcome: Outcome, *, owner: str = "", interrupts: bool = False
+    ) -> Concluded | Held:
         """Keep the outcome unless there is one; the one that counts, or for how long another copy is telling it.
 
+        ``owner`` of the claim under which it was learnt may ask again, and is told the same; a failure isn't kept when
+        another has taken the job meanwhile, who may yet succeed: then for how long that one holds it. A claim that
+        Redis lost was taken by nobody, and what is known of the job is kept.
         ``interrupts``: whoever has a claim on the job may have been in the middle of its call.
         """
         body = f"{outcome.name}\n{outcome.model_dump_json()}"
-        flags = [int(isinstance(outcome, JobCompleted)), int(job.doubtful), int(interrupts)]
+        flags: list[int | str] = [int(isinstance(outcome, JobCompleted)), int(job.doubtful), int(interrupts), owner]
         with redis_errors():
             found = await self._conclude(
                 keys=[_key(job.job_id)], args=[job.replay, _kept(job.replay), self._telling_seconds, body, *flags]
@@ -181,16 +197,16 @@ class RedisClaims:
             return Concluded(outcome, doubtful=found[1] == b"1")
         return _ended(found[0], found[1:])
 
-    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float) -> bool:
+    async def give_up_attempt(self, job: JobRequested, retry: JobRequested, *, due: float, owner: str = "") -> bool:
         """Keep that this message is done with and which one comes next, at ``due`` in Unix seconds.
 
-        False if the job has gone further without this copy, whose lease ran out.
+        False if the job has gone further without this copy, whose lease ran out, or is another ``owner``'s by now.
         """
         flags = [int(retry.doubtful), int(retry.attempt == job.attempt)]
         with redis_errors():
             kept = await self._give_up(
                 keys=[_key(job.job_id)],
-                args=[job.replay, job.sequence, retry.to_bytes(), repr(due), _kept(job.replay), *flags],
+                args=[job.replay, job.sequence, retry.to_bytes(), repr(due), _kept(job.replay), *flags, owner],
             )
         return bool(kept)
 

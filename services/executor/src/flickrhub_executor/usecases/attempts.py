@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import JobRequested, queue_of
@@ -97,14 +98,21 @@ class Attempts:
         return None
 
     async def go_on(
-        self, job: JobRequested, following: JobRequested, *, seconds: float, failure: CallFailed | None = None
+        self,
+        job: JobRequested,
+        following: JobRequested,
+        *,
+        owner: str,
+        seconds: float,
+        failure: CallFailed | None = None,
     ) -> None:
         """Have ``following`` come after ``seconds``, unless another copy of the message has gone further.
 
         With a ``failure`` everybody is told that the attempt is repeated because of it.
         """
         now = self._clock.now()
-        if not await self._claims.give_up_attempt(job, following, due=now.timestamp() + seconds):
+        due = now.timestamp() + seconds
+        if not await self._report.hold(partial(self._claims.give_up_attempt, job, following, due=due, owner=owner)):
             return
         if failure is not None:
             self._meter.retries(job)
@@ -118,9 +126,15 @@ class Attempts:
         await self._messages.send_later(job, queue=queue_of(job.target), seconds=seconds)
 
     async def complete(
-        self, job: JobRequested, answer: CachedReply, *, from_cache: bool = False, duration_ms: int = 0
+        self,
+        job: JobRequested,
+        answer: CachedReply,
+        *,
+        owner: str = "",
+        from_cache: bool = False,
+        duration_ms: int = 0,
     ) -> None:
-        """End the job with Flickr's answer."""
+        """End the job with Flickr's answer; with the claim's ``owner`` it is held until it is stored."""
         outcome = completed(
             job,
             answer,
@@ -129,11 +143,14 @@ class Attempts:
             from_cache=from_cache,
             duration_ms=duration_ms,
         )
-        await self._report(job, outcome)
+        await self._report(job, outcome, owner=owner)
 
-    async def fail(self, job: JobRequested, failure: CallFailed) -> None:
-        """End the job with the reason why it failed."""
-        await self._report(job, failed(job, failure, self._rules.max_attempts, self._clock.now()))
+    async def fail(self, job: JobRequested, failure: CallFailed, *, owner: str = "") -> None:
+        """End the job with the reason why it failed.
+
+        With the claim's ``owner`` it is held until it is stored, unless another has taken the job: it may yet succeed.
+        """
+        await self._report(job, failed(job, failure, self._rules.max_attempts, self._clock.now()), owner=owner)
 
 
 def exhausted(last: CallFailed, attempts: int) -> AttemptsExhausted:

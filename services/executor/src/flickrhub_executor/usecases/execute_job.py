@@ -5,6 +5,7 @@ import hashlib
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from flickrhub_common.clock import Clock
 from flickrhub_common.contracts import JobRequested
@@ -152,44 +153,51 @@ class ExecuteJob:
         try:
             reply, success = await call_and_judge(self._flickr, call, credentials, self._meter, repeated=job.doubtful)
         except CallFailed as failure:
-            await self._failed(job, method, credentials, failure)
+            await self._failed(job, method, credentials, failure, lease.owner)
             return
         answer = CachedReply(success.flickr, reply.status)
         await self._update_cache(job, method, key, answer)
-        await self._attempts.complete(job, answer, duration_ms=reply.duration_ms)
+        await self._attempts.complete(job, answer, owner=lease.owner, duration_ms=reply.duration_ms)
 
     async def _update_cache(self, job: JobRequested, method: str, key: CacheKey | None, answer: CachedReply) -> None:
-        """Keep a read, make reads stale after a write. The answer is there: lacking Redis must not repeat the call."""
+        """Keep a read, make reads stale after a write. An answer that can't be kept is an answer all the same."""
         if self._cache is None:
             return
-        try:
-            if is_write(method):
-                await self._cache.make_stale(job.user_id)
-            elif key is not None:
+        if is_write(method):
+            await self._make_stale(job)
+        elif key is not None:
+            try:
                 await self._cache.keep(key, answer)
-        except Unavailable as error:
-            log.warning("cache_not_updated", error=str(error))
+            except Unavailable as error:
+                log.warning("cache_not_updated", error=str(error))
 
-    async def _failed(self, job: JobRequested, method: str, credentials: Credentials, failure: CallFailed) -> None:
+    async def _make_stale(self, job: JobRequested) -> None:
+        """Nobody may read what was there before, after being told of the write: so this waits for Redis, too."""
+        if self._cache is not None:
+            await self._report.hold(partial(self._cache.make_stale, job.user_id))
+
+    async def _failed(
+        self, job: JobRequested, method: str, credentials: Credentials, failure: CallFailed, owner: str
+    ) -> None:
         doubtful = failure.doubtful and is_write(method)
-        if doubtful and self._cache is not None:
-            await self._cache.make_stale(job.user_id)
+        if doubtful:
+            await self._make_stale(job)
         if failure.token_dead:
             await self._report.token_dead(job, credentials, failure)
         job = job.model_copy(update={"doubtful": job.doubtful or doubtful})  # a replay has to know, too
         if not failure.retryable:
-            await self._attempts.fail(job, failure)
+            await self._attempts.fail(job, failure, owner=owner)
         elif doubtful and method in NOT_REPEATABLE:
-            await self._attempts.fail(job, _unknown(failure))
+            await self._attempts.fail(job, _unknown(failure), owner=owner)
         elif job.attempt >= self._rules.max_attempts:
-            await self._attempts.fail(job, exhausted(failure, job.attempt))
+            await self._attempts.fail(job, exhausted(failure, job.attempt), owner=owner)
         else:
-            await self._try_again(job, failure)
+            await self._try_again(job, failure, owner)
 
-    async def _try_again(self, job: JobRequested, failure: CallFailed) -> None:
+    async def _try_again(self, job: JobRequested, failure: CallFailed, owner: str) -> None:
         wait = self._rules.backoff.wait(failed_attempts=job.attempt, chance=self._chance(), asked=failure.retry_after)
         retry = job.model_copy(update={"attempt": job.attempt + 1, "reservation": None})
-        await self._attempts.go_on(job, retry, seconds=wait, failure=failure)
+        await self._attempts.go_on(job, retry, owner=owner, seconds=wait, failure=failure)
 
 
 def _unknown(cause: CallFailed | None) -> OutcomeUnknown:

@@ -57,9 +57,9 @@ class FollowUpload:
             await self._unanswered(job, credentials, failure, lease, forgiving=progress_of(job).failed == 0)
             return
         if photo_id is not None:
-            await self._proceed.succeed(job, flickr_text(photo_id), reply)
+            await self._proceed.succeed(job, flickr_text(photo_id), reply, lease)
         elif (following := after_not_found(job, self._rules)) is not None:
-            await self._proceed.go_on(job, following)
+            await self._proceed.go_on(job, following, lease)
         else:
             times = "1 attempt" if self._rules.max_attempts == 1 else f"{self._rules.max_attempts} attempts"
             reason = f"Gave up after {times}: Flickr's last answer was lost, and the photo wasn't found there"
@@ -78,29 +78,30 @@ class FollowUpload:
         if found.state == "done" and job.target is Target.REPLACE:
             photo_id = photo_id or str(job.params.get("photo_id"))
         if photo_id is not None:
-            await self._proceed.succeed(job, flickr_text(photo_id, ticketid=ticket), reply)
+            await self._proceed.succeed(job, flickr_text(photo_id, ticketid=ticket), reply, lease)
         else:
             await self._without_photo(job, found, lease)
 
     async def _without_photo(self, job: JobRequested, found: Ticket, lease: Lease) -> None:
         following = after_pending(job) if found.state == "pending" else None
         if following is not None:
-            await self._proceed.go_on(job, following)
+            await self._proceed.go_on(job, following, lease)
         elif found.state == "failed":
             sentence = "Flickr took the photo and failed to process it."
             await self._proceed.fail(job, PermanentFailure(sentence, code="ERR_UPLOAD_NOT_PROCESSED"), lease)
         elif found.state == "pending":
             await self._proceed.fail(job, unknown("Flickr didn't finish the photo within a day"), lease)
         elif job.target is Target.UPLOAD:
-            await self._lost(job)
+            await self._lost(job, lease)
         else:
             await self._proceed.fail(job, unknown("Flickr no longer knows what became of the replacement"), lease)
 
-    async def _lost(self, job: JobRequested) -> None:
+    async def _lost(self, job: JobRequested, lease: Lease) -> None:
         """A ticket Flickr doesn't know, or that names no photo, is like a lost answer."""
         failure = TransientFailure("Flickr no longer knows the ticket of the upload.", code="ERR_OUTCOME_UNKNOWN")
         last = job.attempt >= self._rules.max_attempts
-        await self._proceed.go_on(job, after_loss(job, self._rules, asked=None), failure=None if last else failure)
+        following = after_loss(job, self._rules, asked=None)
+        await self._proceed.go_on(job, following, lease, failure=None if last else failure)
 
     async def _ask(self, call: FlickrCall, credentials: Credentials) -> tuple[FlickrReply, str]:
         reply, success = await call_and_judge(self._flickr, call, credentials, self._meter, repeated=False)
@@ -115,6 +116,6 @@ class FollowUpload:
         if failure.retryable or (forgiving and not failure.token_dead):
             following = after_failed_question(job, self._rules, asked=failure.retry_after, chance=self._chance())
         if following is not None:
-            await self._proceed.go_on(job, following)
+            await self._proceed.go_on(job, following, lease)
         else:
             await self._proceed.fail(job, unknown("The photo may be at Flickr, which can't be asked", failure), lease)

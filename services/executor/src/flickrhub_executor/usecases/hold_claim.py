@@ -40,7 +40,7 @@ class Lease:
     ) -> None:
         self._claims = claims
         self._job = job
-        self._owner = owner
+        self.owner = owner
         self._pause = pause
         self._monotonic = monotonic
         self._seconds = seconds
@@ -69,7 +69,7 @@ class Lease:
     async def renew(self) -> bool:
         """Hold it for another lease; False if somebody else has it. Raises Unavailable."""
         asked = self._monotonic()
-        if not self._refused and await self._claims.renew(self._job, owner=self._owner):
+        if not self._refused and await self._claims.renew(self._job, owner=self.owner):
             self._holds_until = asked + self._seconds
         else:
             self._refused = True

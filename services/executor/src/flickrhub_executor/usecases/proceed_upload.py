@@ -1,5 +1,7 @@
 """How an upload goes on after one of its steps: to the next message, to its end, or to nothing."""
 
+from functools import partial
+
 from flickrhub_common.contracts import JobRequested, Target
 from flickrhub_common.errors import Unavailable
 from flickrhub_common.logs import logger
@@ -22,7 +24,9 @@ class ProceedUpload:
         self._report = report
         self._cache = cache
 
-    async def go_on(self, job: JobRequested, following: Next, *, failure: CallFailed | None = None) -> None:
+    async def go_on(
+        self, job: JobRequested, following: Next, lease: Lease, *, failure: CallFailed | None = None
+    ) -> None:
         """Have the next message come; with a ``failure`` everybody is told that the attempt is repeated.
 
         The next message says what has happened, so it goes out also when the claim can't be marked: should Redis come
@@ -31,16 +35,19 @@ class ProceedUpload:
         progress = progress_of(following.job)
         log.info("upload_goes_on", step=progress.step, asked=progress.asked, failed=progress.failed)
         try:
-            await self._attempts.go_on(job, following.job, seconds=following.seconds, failure=failure)
+            await self._attempts.go_on(
+                job, following.job, owner=lease.owner, seconds=following.seconds, failure=failure
+            )
         except Unavailable as error:
             log.warning("claim_not_marked", dependency=error.dependency)
             await self._attempts.send_later(following.job, seconds=following.seconds)
 
-    async def succeed(self, job: JobRequested, flickr: str, reply: FlickrReply) -> None:
+    async def succeed(self, job: JobRequested, flickr: str, reply: FlickrReply, lease: Lease) -> None:
         """End the job with its photo; if that can't be noted just after an upload, have the photo looked for."""
         await self.make_stale(job)
         try:
-            await self._attempts.complete(job, CachedReply(flickr, reply.status), duration_ms=reply.duration_ms)
+            answer = CachedReply(flickr, reply.status)
+            await self._attempts.complete(job, answer, owner=lease.owner, duration_ms=reply.duration_ms)
         except Unavailable as error:
             if job.target is not Target.UPLOAD or progress_of(job).step != "send":
                 raise
@@ -50,10 +57,7 @@ class ProceedUpload:
 
     async def fail(self, job: JobRequested, failure: CallFailed, lease: Lease) -> None:
         """End the job with the reason, unless another executor has taken it over and may yet succeed."""
-        if await lease.renew():
-            await self._attempts.fail(job, failure)
-        else:
-            await self.put_aside(job)
+        await self._attempts.fail(job, failure, owner=lease.owner)
 
     async def put_aside(self, job: JobRequested) -> None:
         """Do nothing more about a job whose claim is lost: this copy of the message comes again, and learns why."""
@@ -65,7 +69,7 @@ class ProceedUpload:
         if self._cache is None:
             return
         try:
-            await self._cache.make_stale(job.user_id)
+            await self._report.hold(partial(self._cache.make_stale, job.user_id))
         except Unavailable as error:
             log.warning("cache_not_updated", error=str(error))
 

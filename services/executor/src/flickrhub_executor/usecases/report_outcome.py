@@ -4,6 +4,7 @@ Events may be repeated, readers take them once; a dead letter may not, so that i
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from flickrhub_common.clock import Clock
@@ -21,28 +22,42 @@ from flickrhub_common.topology import FLICKR_DLQ
 from flickrhub_executor.errors import CallFailed
 from flickrhub_executor.models import CachedReply, Concluded, Credentials, Held, Outcome
 from flickrhub_executor.ports import UNMETERED, Claims, Messages, Meter, Tokens
+from flickrhub_executor.usecases.hold_outcome import AT_ONCE, Hold
 
 log = logger(__name__)
 
 
 class ReportOutcome:
-    """Makes an outcome final and known. Safe to repeat: the first outcome stored is the one that counts."""
+    """Makes an outcome final and known. Safe to repeat: the first outcome stored is the one that counts.
+
+    ``hold`` is how long what Flickr has answered is kept in hand, here and by all who work beside it.
+    """
 
     def __init__(
-        self, *, messages: Messages, claims: Claims, tokens: Tokens, clock: Clock, meter: Meter = UNMETERED
+        self,
+        *,
+        messages: Messages,
+        claims: Claims,
+        tokens: Tokens,
+        clock: Clock,
+        meter: Meter = UNMETERED,
+        hold: Hold = AT_ONCE,
     ) -> None:
+        self.hold = hold
         self._meter = meter
         self._messages = messages
         self._claims = claims
         self._tokens = tokens
         self._clock = clock
 
-    async def __call__(self, job: JobRequested, outcome: Outcome, *, interrupts: bool = False) -> None:
+    async def __call__(self, job: JobRequested, outcome: Outcome, *, owner: str = "", interrupts: bool = False) -> None:
         """Returns when the outcome's event is confirmed. Raises Unavailable; then it is reported on redelivery.
 
+        ``owner`` of the claim under which the outcome was learnt from Flickr: nobody else has it, so it is held.
         ``interrupts``: the outcome comes from outside, whoever has a claim on the job may be in the middle of its call.
         """
-        claim = await self._claims.conclude(job, outcome, interrupts=interrupts)
+        conclude = partial(self._claims.conclude, job, outcome, owner=owner, interrupts=interrupts)
+        claim = await (self.hold(conclude) if owner else conclude())
         if isinstance(claim, Held):
             await self.look_again(job, seconds=claim.seconds)
             return

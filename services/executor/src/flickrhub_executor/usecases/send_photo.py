@@ -60,7 +60,7 @@ class SendPhoto:
             await self._proceed.put_aside(job)
         except Unavailable as error:
             log.warning("upload_put_off", dependency=error.dependency)
-            await self._proceed.go_on(job, put_off(job))
+            await self._proceed.go_on(job, put_off(job), lease)
         except CallFailed as failure:
             await self._failed(job, credentials, failure, lease)
         else:
@@ -118,13 +118,13 @@ class SendPhoto:
     ) -> None:
         match verdict:
             case Uploaded(flickr):
-                await self._proceed.succeed(job, flickr, reply)
+                await self._proceed.succeed(job, flickr, reply, lease)
             case Ticketed(ticket):
-                await self._proceed.go_on(job, after_ticket(job, ticket))
+                await self._proceed.go_on(job, after_ticket(job, ticket), lease)
             case Duplicate(photo_id, deleted=False):
-                await self._proceed.succeed(job, flickr_text(photo_id, duplicate_photo_id=photo_id), reply)
+                await self._proceed.succeed(job, flickr_text(photo_id, duplicate_photo_id=photo_id), reply, lease)
             case Duplicate() if progress_of(job).dedup:
-                await self._proceed.go_on(job, without_dedup(job))
+                await self._proceed.go_on(job, without_dedup(job), lease)
             case Duplicate():
                 sentence = "Flickr refuses the photo as a duplicate of one that was deleted."
                 await self._proceed.fail(job, PermanentFailure(sentence, code="FLICKR_9"), lease)
@@ -138,10 +138,10 @@ class SendPhoto:
             await self._report.token_dead(job, credentials, failure)
         if failure.doubtful and job.target is Target.UPLOAD:
             following = after_loss(job, self._rules, asked=failure.retry_after)
-            await self._proceed.go_on(job, following, failure=None if last else failure)
+            await self._proceed.go_on(job, following, lease, failure=None if last else failure)
         elif failure.retryable and not last:
             following = after_failure(job, self._rules, asked=failure.retry_after, chance=self._chance())
-            await self._proceed.go_on(job, following, failure=failure)
+            await self._proceed.go_on(job, following, lease, failure=failure)
         else:
             await self._proceed.fail(job, exhausted(failure, job.attempt) if failure.retryable else failure, lease)
 
