@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from deploy.local.stack import ports
 from deploy.local.stack.errors import BadSetting
 from flickrhub_common.setting_files import BadSettingFile, read_setting
 
@@ -32,7 +33,7 @@ SERVICE_DEFAULTS = {
 # Settings that say something when they are empty; any other is as if it weren't there.
 TOLD_BY_NOTHING = {"CALLBACK_ALLOW_CIDRS", "UPLOAD_ALLOW_CIDRS"}
 # Names that are settings of a service or of the stack: what a second `make up` compares.
-SETTING_NAMES = {"PORT", "HOST", "SERVICE_ENV", "MOCK_FLICKR", "EPMD_PORT", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS"}
+SETTING_NAMES = {"HOST", "SERVICE_ENV", "MOCK_FLICKR", "INTERNAL_API_TOKEN", "ENCRYPTION_KEYS", *ports.DEFAULTS}
 SETTING_PREFIXES = (
     *(
         "FLICKR_",

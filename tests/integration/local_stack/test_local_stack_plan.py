@@ -176,6 +176,11 @@ def test_a_second_make_up_compares_every_setting_of_every_service(settings: type
     assert caller.settings(dict.fromkeys(names, "x")).keys() == names
 
 
+def test_every_port_is_the_callers_to_set() -> None:
+    asked = {variable: str(port) for port, variable in enumerate(ports.DEFAULTS, start=40_000)}
+    assert {variable: str(port) for variable, port in ports.chosen(caller.settings(asked)).items()} == asked
+
+
 def test_a_mongod_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "mongod"
     broken.write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
