@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,11 @@ class Sent:
 
     def __init__(self) -> None:
         self.told: list[bytes | str] = []
-        self.transport = "the transport"
+        self.transport = self
+        self.closed = False
+
+    def is_closing(self) -> bool:
+        return self.closed
 
     def write(self, data: bytes) -> None:
         self.told.append(data)
@@ -72,7 +77,53 @@ async def test_draining_sends_at_once() -> None:
 
 
 async def test_the_rest_is_the_stream_s_own() -> None:
-    assert writing(Sent()).transport == "the transport"
+    sent = Sent()
+    assert cast("object", writing(sent).transport) is sent
+
+
+async def test_nothing_is_sent_when_the_other_end_is_gone() -> None:
+    sent = Sent()
+    writer = writing(sent)
+    writer.write(b"a")
+    sent.closed = True
+    await asyncio.sleep(0)
+    assert sent.told == []
+    writer.write(b"b")
+    await writer.drain()  # which tells of it
+    assert sent.told == ["drain"]
+
+
+class Transport:
+    """A connection to RabbitMQ over which nothing can be opened."""
+
+    def __init__(self, *, is_closed: bool) -> None:
+        self.connection = SimpleNamespace(is_closed=is_closed)
+
+    async def ready(self) -> None:
+        raise RuntimeError("closed")
+
+
+async def closed_channel(transport: Transport | None) -> BaseException | None:
+    """What a channel makes of its end, with what is left of its connection."""
+    connection: Any = GatheringConnection(URL("amqp://127.0.0.1:1"))
+    connection.transport = Transport(is_closed=False)
+    channel: Any = connection.channel()
+    channel._RobustChannel__restored.set()
+    connection.transport = transport
+    closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    closing.set_exception(ConnectionResetError())
+    found: BaseException | None = await channel._on_close(closing)
+    return found
+
+
+@pytest.mark.parametrize("transport", [None, Transport(is_closed=True)], ids=["away", "closed"])
+async def test_a_channel_that_ended_with_its_connection_is_left_to_it(transport: Transport | None) -> None:
+    assert isinstance(await closed_channel(transport), (RuntimeError, ConnectionResetError))
+
+
+async def test_one_that_can_not_be_opened_again_over_its_connection_says_so() -> None:
+    with pytest.raises(RuntimeError, match="closed"):
+        await closed_channel(Transport(is_closed=False))
 
 
 async def test_of_a_connection_that_cant_be_made_nothing_is_left() -> None:

@@ -7,7 +7,7 @@ RabbitMQ's reader there: together 8 % of the CPU time that a message takes.
 import asyncio
 from typing import Any, cast
 
-from aio_pika import RobustConnection
+from aio_pika import RobustChannel, RobustConnection
 from aio_pika.abc import TimeoutType
 from aiormq.abc import ExceptionType
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
@@ -54,7 +54,8 @@ class GatheredWrites:
     def _send(self) -> None:
         if self._held:
             held, self._held = b"".join(self._held), []
-            self._writer.write(held)
+            if not self._writer.transport.is_closing():  # Else the other end is gone, as the reader learns in a moment.
+                self._writer.write(held)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)
@@ -75,8 +76,23 @@ class GatheringTransport(TransportFactory):
         return reader, cast("asyncio.StreamWriter", self.writer)
 
 
+class RestoredChannel(RobustChannel):
+    """The driver's channel that is opened again, which waits for its connection where that is gone, too."""
+
+    async def _on_close(self, closing: asyncio.Future[Any]) -> BaseException | None:
+        try:
+            return await super()._on_close(closing)
+        except Exception as error:
+            transport = self._connection.transport
+            if transport is None or transport.connection.is_closed:  # It brings its channels back when it is.
+                return error
+            raise
+
+
 class GatheringConnection(RobustConnection):
     """The driver's connection that is found again, with gathered writes."""
+
+    CHANNEL_CLASS = RestoredChannel
 
     def __init__(self, url: URL, **named: Any) -> None:
         super().__init__(url, **named)
