@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from flickrhub_common import metrics_page
+from flickrhub_common.listening import bound
 from flickrhub_common.metrics import Metrics, Sample, gauge
 from flickrhub_common.metrics_page import GOOD_SECONDS, PAGE_SECONDS, MetricsPage
 from flickrhub_common.side_port import SidePort
@@ -158,3 +159,9 @@ def test_two_that_begin_at_the_same_time_dont_get_one_port() -> None:
     first = SidePort(Page().page, host="127.0.0.1", port=0, variable="METRICS_PORT")
     with closing(first), pytest.raises(SystemExit, match="Address already in use"):
         SidePort(Page().page, host="127.0.0.1", port=first.port, variable="METRICS_PORT")
+@pytest.mark.parametrize("host", ["300.1.1.1", "a..b", "192.0.2.1", "fe80:::1"])
+def test_a_host_that_is_none_of_ours_is_not_the_ports_fault(host: str) -> None:
+    with pytest.raises(SystemExit, match=r"^HOST: can't be listened on \(.+\)$"):
+        bound(host, 0, variable="PORT")
+
+

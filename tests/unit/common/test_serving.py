@@ -154,6 +154,20 @@ async def test_metrics_are_shown_before_it_opens_and_while_it_closes() -> None:
         assert await service.shows_metrics()
 
 
+async def test_a_port_that_is_taken_is_told_in_a_line_before_anything_is_opened() -> None:
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM, f"{port},0", "5", "0", ""),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        said, complained = await asyncio.wait_for(process.communicate(), 20)
+    assert (said, process.returncode) == (b"", 1)
+    assert complained.decode() == f"PORT: port {port} can't be listened on (Address already in use)\n"
+
+
 async def test_nobody_is_believed_to_be_someone_elses_proxy_also_not_from_this_machine() -> None:
     async with served() as service:
         reply = await service.http.post("/echo", headers={"X-Forwarded-For": "8.8.8.8", "X-Forwarded-Proto": "https"})

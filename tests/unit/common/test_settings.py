@@ -1,6 +1,7 @@
 """Settings: typed, from the environment or from files, and a bad one ends the process with one line about it."""
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,33 @@ def test_a_folder_is_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         load(Everything)
 
 
+def test_nobody_waits_for_what_comes_out_of_a_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("REDIS_URL_FILE", str(tmp_path / "pipe"))
+    with pytest.raises(SystemExit, match=r"^REDIS_URL_FILE: the file is a pipe or a device$"):
+        load(Everything)
+
+
+def test_the_ports_default_is_no_other_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9464")
+    with pytest.raises(SystemExit, match=r"^METRICS_PORT: is the same as PORT"):
+        load(Everything)
+    monkeypatch.setenv("METRICS_PORT", "0")
+    assert load(Everything).port == 9464
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb+srv://user:p%40ss@cluster.example/?replicaSet=a&srvMaxHosts=0",
+        "mongodb://a:27017,b:27018,[::1]:27019/hub?replicaSet=rs0&tls=true",
+    ],
+)
+def test_a_mongo_url_may_be_any_that_the_driver_reads(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MONGO_URL", url)
+    assert load(Everything).mongo_url.get_secret_value() == url
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
@@ -222,6 +250,13 @@ def assert_one_line_about(name: str, line: object) -> None:
         ("PORT", "65536"),
         ("PORT", "-1"),
         ("PORT", "8080.5"),
+        ("METRICS_PORT", "3000"),
+        ("MONGO_URL", SECRET),
+        ("MONGO_URL", f"mongodb://user:{SECRET}%ss@x"),
+        ("MONGO_URL", f"mongodb+srv://user:{SECRET}%ss@x"),
+        ("MONGO_URL", f"mongodb://user:{SECRET}/@x"),
+        ("MONGO_URL", f"mongodb://x:{SECRET}"),
+        ("MONGO_URL", f"mongodb://x/?{SECRET}"),
         ("LOG_LEVEL", SECRET),
         ("LOG_LEVEL", "debug"),
         ("LOG_FORMAT", "xml"),

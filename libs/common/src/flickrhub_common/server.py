@@ -24,6 +24,7 @@ from flickrhub_common.body_limit import BodyLimit
 from flickrhub_common.health import retire
 from flickrhub_common.http_limits import ConnectionLimits
 from flickrhub_common.http_protocol import protocol
+from flickrhub_common.listening import bound
 from flickrhub_common.logs import logger
 from flickrhub_common.metrics import Metrics
 from flickrhub_common.metrics_page import MetricsPage
@@ -103,6 +104,7 @@ def serve(
 
     A signal counts from the first moment on, also while the app still opens, and another one changes nothing. What
     still hangs just before the grace time is over, in the app or after it, is cut off: the exit code is 0 then too.
+    A port that can't be had ends the process before anything is opened, with a line that names its setting.
     """
     keep_freed_memory()
     limits = ConnectionLimits(
@@ -126,6 +128,7 @@ def serve(
         timeout_graceful_shutdown=math.ceil(settings.http_grace_seconds()),
         timeout_keep_alive=IDLE_SECONDS,
     )
+    bound(settings.host, settings.port, variable="PORT").close()  # Uvicorn finds out when all else is open.
     beside = None
     if metrics is not None and settings.metrics_port:
         page = MetricsPage(metrics)

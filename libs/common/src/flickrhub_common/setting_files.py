@@ -3,7 +3,8 @@
 So secrets are mounted by Kubernetes and by container engines. What a file holds is repeated by no error.
 """
 
-from pathlib import Path
+import os
+import stat
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -19,11 +20,11 @@ class BadSettingFile(Exception):
 def read_setting(path: str, *, variable: str) -> str:
     """The value in the file at ``path``, which ``variable`` named: its text without the line ending at its end.
 
-    Raises BadSettingFile when it can't be read, isn't UTF-8, is empty, holds several lines or more than 64 KiB.
+    Raises BadSettingFile when it can't be read, is a pipe or a device, isn't UTF-8, is empty, holds several lines or
+    more than 64 KiB.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
+        content = _content(path, variable=variable)
         value = content.decode().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         # A UnicodeDecodeError carries what was in the file, so it isn't to be shown with ours.
@@ -35,6 +36,18 @@ def read_setting(path: str, *, variable: str) -> str:
     if "\n" in value or "\r" in value:
         raise BadSettingFile(f"{variable}: the file holds more than one line")
     return value
+
+
+def _content(path: str, *, variable: str) -> bytes:
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadSettingFile(f"{variable}: the file is a pipe or a device")
+        return file.read(LARGEST_BYTES + 1)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens a pipe, too, without waiting for whoever may write into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class FilesSource(EnvSettingsSource):

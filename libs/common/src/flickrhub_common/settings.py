@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from flickrhub_common.addresses import AddressPolicy
+from flickrhub_common.mongo_url import check_mongo_url
 from flickrhub_common.sealing import KeyRing
 from flickrhub_common.setting_files import FilesSource
 
@@ -39,7 +40,11 @@ class Settings(BaseSettings):
     host: str = Field("0.0.0.0", description="Address the service listens on.")
     port: int = Field(3000, ge=0, le=65535, description="Port the service listens on.")
     metrics_port: int = Field(
-        9464, ge=0, le=65535, description="Port of `/metrics`, at the same address; 0 is none. Not for the public."
+        9464,
+        ge=0,
+        le=65535,
+        validate_default=True,
+        description="Port of `/metrics`, at the same address; 0 is none. Not for the public.",
     )
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="Base URL of an OTLP/HTTP collector. Traces are exported only when it is set."
@@ -62,6 +67,13 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Time from SIGTERM to the end of the process, in seconds; work in flight may finish within it.",
     )
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _metrics_apart(cls, value: int, info: ValidationInfo) -> int:
+        if value and value == info.data.get("port"):
+            raise ValueError("is the same as PORT: set one of them to another port")
+        return value
 
     HTTP_SHARE: ClassVar[float] = 0.05
     """The part of the grace time that requests under way may take; messages in hand have the rest."""
@@ -114,6 +126,12 @@ class MongoSettings(BaseSettings):
 
     mongo_url: SecretStr = Field(description="MongoDB URL, credentials included. Required.")
     mongo_db: str = Field("flickrhub", min_length=1, description="Name of the database.")
+
+    @field_validator("mongo_url")
+    @classmethod
+    def _mongo_readable(cls, value: SecretStr) -> SecretStr:
+        check_mongo_url(value.get_secret_value())
+        return value
 
 
 class RedisSettings(BaseSettings):

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from flickrhub_common.http_limits import ConnectionLimits
 from flickrhub_common.http_protocol import protocol
+from flickrhub_common.listening import bound
 
 LIMITS = ConnectionLimits(
     connections=16, waiting=2, head_bytes=8 * 1024, head_seconds=5, body_seconds=5, unread_seconds=10
@@ -36,7 +37,7 @@ class SidePort:
         )
         self._state = ServerState()
         self._server: asyncio.Server | None = None
-        self._socket = _bound(host, port, variable=variable)
+        self._socket = _listening(host, port, variable=variable)
 
     @property
     def port(self) -> int:
@@ -69,14 +70,11 @@ class SidePort:
         return made
 
 
-def _bound(host: str, port: int, *, variable: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listening(host: str, port: int, *, variable: str) -> socket.socket:
+    at = bound(host, port, variable=variable)
     try:
-        bound.bind((host, port))
-        bound.listen(LIMITS.connections)  # now: two that are only bound can have the same port, by SO_REUSEADDR
+        at.listen(LIMITS.connections)  # now: two that are only bound can have the same port, by SO_REUSEADDR
     except OSError as error:
-        bound.close()
+        at.close()
         raise SystemExit(f"{variable}: port {port} can't be listened on ({error.strerror})") from None
-    return bound
+    return at
