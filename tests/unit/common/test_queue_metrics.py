@@ -1,5 +1,6 @@
 """What is shown of queues by what RabbitMQ says of them."""
 
+import itertools
 from collections.abc import Iterable
 from typing import cast
 
@@ -9,7 +10,7 @@ from flickrhub_common.broker import Messaging
 from flickrhub_common.link import Depth
 from flickrhub_common.metrics import Metric, Metrics
 from flickrhub_common.queue_metrics import QUEUE_METRICS, watch_queues
-from tests.support.metrics_pages import series_of
+from tests.support.metrics_pages import figure, series_of
 
 QUEUE, OTHER = "flickr_rest", "flickr_dlq"
 
@@ -22,6 +23,18 @@ class Broker:
 
     async def depths(self, _: Iterable[str]) -> dict[str, Depth]:
         return dict(self.has)
+
+
+async def test_a_queue_is_never_empty_for_less_than_no_time() -> None:
+    times = itertools.count()
+    broker = Broker(**{QUEUE: Depth(messages=7, consumers=2)})
+    metrics = Metrics(QUEUE_METRICS)
+    watch_queues(metrics, cast(Messaging, broker), now=lambda: float(next(times)))
+    found = []
+    for _ in range(2):
+        await metrics.samples[0].take()
+        found.append(figure(series_of(metrics.render().decode()), "flickrhub_queue_not_empty_seconds", queue=QUEUE))
+    assert found == [0, 1]
 
 
 @pytest.mark.parametrize("metric", QUEUE_METRICS, ids=lambda metric: metric.name)

@@ -28,9 +28,10 @@ CONSUMERS = gauge(
 )
 NOT_EMPTY = gauge(
     "flickrhub_queue_not_empty_seconds",
-    "For how long a queue was never seen empty by this gateway, 0 while it is: no message in a dead-letter queue, or in"
-    " a queue that nobody consumes, is much older. A busy queue may never be seen empty: how old its messages are when"
-    " taken tells `flickrhub_queue_wait_seconds`. Begins anew with the process.",
+    "For how long a queue was never seen empty by this gateway, 0 while it is. It looks when its metrics are asked for,"
+    " and the first look that finds something counts as the beginning, in a new process too: what lies there may be"
+    " older. A busy queue may never be seen empty: how old its messages are when taken tells"
+    " `flickrhub_queue_wait_seconds`.",
     _QUEUE,
     across=Across.MAX,
 )
@@ -43,7 +44,7 @@ def watch_queues(metrics: Metrics, messaging: Messaging, *, now: Callable[[], fl
     since: dict[str, float] = {}
 
     async def take() -> None:
-        depths = await messaging.depths(QUEUES)
+        depths, seen = await messaging.depths(QUEUES), now()
         for shown in (depth, consumers, not_empty):
             shown.forget()  # of a queue that is gone, what was seen of it last
         for queue in since.keys() - depths.keys():
@@ -52,7 +53,7 @@ def watch_queues(metrics: Metrics, messaging: Messaging, *, now: Callable[[], fl
             depth.set(found.messages, queue)
             consumers.set(found.consumers, queue)
             if found.messages:
-                not_empty.set(now() - since.setdefault(queue, now()), queue)
+                not_empty.set(seen - since.setdefault(queue, seen), queue)
             else:
                 since.pop(queue, None)
                 not_empty.set(0, queue)
