@@ -159,6 +159,12 @@ async def test_one_delivery_that_fails_again_and_again_opens_nothing(redis: Redi
     assert not any([await attempted(ends, Sign.STRAINED, delivery="the same") for _ in range(20)])
 
 
+async def test_a_few_that_fail_in_turn_open_it_as_many_do(redis: Redis) -> None:
+    ends = endpoints(redis)
+    opened_by = [await attempted(ends, Sign.STRAINED, delivery=f"d{n % 2}") for n in range(3)]
+    assert opened_by == [False, False, True]
+
+
 async def test_any_answer_of_the_endpoint_begins_the_count_anew_and_what_never_reached_it_doesnt(redis: Redis) -> None:
     ends = endpoints(redis)
     strained, well, none = Sign.STRAINED, Sign.WELL, Sign.NONE

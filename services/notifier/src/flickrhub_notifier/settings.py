@@ -42,8 +42,8 @@ class NotifierSettings(RabbitSettings, MongoSettings, RedisSettings, SealingSett
         8,
         ge=0,
         le=1000,
-        description="Time-outs, broken connections, 429, 502, 503 and 504 of different callbacks in a row after which "
-        "an endpoint is left alone for a while; 0 is never.",
+        description="Time-outs, broken connections, names that can't be resolved, 429, 502, 503 and 504 in a row, each "
+        "of another callback than the one before, after which an endpoint is left alone for a while; 0 is never.",
     )
     callback_breaker_seconds: float = Field(
         5, gt=0, le=3600, description="For how many seconds at first; doubles while it stays so."
