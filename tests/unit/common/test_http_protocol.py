@@ -432,6 +432,7 @@ async def test_one_connection_too_many_takes_the_place_of_an_idle_one_or_is_refu
                 reply = await asyncio.wait_for(third.read(), 20)
                 assert refusal(reply) == (503, "ERR_UNAVAILABLE")
                 assert b"retry-after: 5" in reply
+                assert b"too many connections" in reply
 
 
 @pytest.mark.parametrize(

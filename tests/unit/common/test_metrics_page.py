@@ -129,7 +129,14 @@ async def test_the_port_has_the_page_and_nothing_else(port: int) -> None:
             (await http.request(method, path)).status_code
             for method, path in (("GET", "/"), ("GET", "/metrics/x"), ("POST", "/metrics"), ("DELETE", "/metrics"))
         ] == [404, 404, 405, 405]
+        assert (await http.post("/metrics")).headers["allow"] == "GET, HEAD"
         assert (await http.get("/metrics", headers={"X-Long": "x" * 20_000})).status_code == 431
+
+
+async def test_the_port_says_that_the_process_lives(port: int) -> None:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=NOBODY, trust_env=False) as http:
+        reply = await http.get("/health")
+        assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
 
 
 async def test_a_crowd_that_says_nothing_is_small_and_keeps_nobody_out(side: SidePort, port: int) -> None:
@@ -155,13 +162,13 @@ async def test_a_port_that_is_taken_ends_the_process_with_a_line_that_names_the_
         SidePort(Page().page, host="127.0.0.1", port=port, variable="METRICS_PORT")
 
 
-def test_two_that_begin_at_the_same_time_dont_get_one_port() -> None:
-    first = SidePort(Page().page, host="127.0.0.1", port=0, variable="METRICS_PORT")
-    with closing(first), pytest.raises(SystemExit, match="Address already in use"):
-        SidePort(Page().page, host="127.0.0.1", port=first.port, variable="METRICS_PORT")
 @pytest.mark.parametrize("host", ["300.1.1.1", "a..b", "192.0.2.1", "fe80:::1"])
 def test_a_host_that_is_none_of_ours_is_not_the_ports_fault(host: str) -> None:
     with pytest.raises(SystemExit, match=r"^HOST: can't be listened on \(.+\)$"):
         bound(host, 0, variable="PORT")
 
 
+def test_two_that_begin_at_the_same_time_dont_get_one_port() -> None:
+    first = SidePort(Page().page, host="127.0.0.1", port=0, variable="METRICS_PORT")
+    with closing(first), pytest.raises(SystemExit, match="Address already in use"):
+        SidePort(Page().page, host="127.0.0.1", port=first.port, variable="METRICS_PORT")

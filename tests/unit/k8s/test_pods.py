@@ -108,7 +108,7 @@ def test_a_service_is_watched_where_it_can_be_asked(objects: tuple[Object, ...],
     asked = {probe: service[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
     assert asked == {
         "startup": {"path": "/health", "port": "http"},
-        "liveness": {"path": "/health", "port": "http"},
+        "liveness": {"path": "/health", "port": "metrics"},
         "readiness": {"path": "/health/ready", "port": "http"},
     }
     assert {port["name"] for port in service["ports"]} == {"http", "metrics"}

@@ -121,6 +121,13 @@ class UpstreamFailed(HubError):
     status, code, retryable, default_message = 502, "ERR_UPSTREAM", True, "Flickr didn't answer as expected."
 
 
+class Crowded(HubError):
+    """More connections than the process may have, and none of them idle."""
+
+    status, code, retryable = 503, "ERR_UNAVAILABLE", True
+    default_message = "There are too many connections at the moment; try again shortly."
+
+
 class Unavailable(HubError):
     """Something we depend on isn't there; ``dependency`` names it (rabbitmq, mongo, redis or auth).
 

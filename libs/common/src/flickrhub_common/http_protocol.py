@@ -47,7 +47,7 @@ class EnvelopedProtocol(BoundedParsing):
             if spare:
                 min(spare, key=lambda pair: pair[0])[1].transport.close()
             else:
-                self.refuse(errors.Unavailable("connections", retry_after=5))
+                self.refuse(errors.Crowded(retry_after=5))
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more, and may still read: whole requests are answered."""

@@ -1,4 +1,7 @@
-"""The page `/metrics`: a small app of its own, which asks little and is bounded whoever asks, and however often."""
+"""The page `/metrics`: a small app of its own, which asks little and is bounded whoever asks, and however often.
+
+Beside it `/health` says that the process lives, where a crowd of clients keeps nobody from asking.
+"""
 
 import asyncio
 import time
@@ -12,6 +15,8 @@ from flickrhub_common.metrics import CONTENT_TYPE, Metrics, Sample
 log = logger(__name__)
 
 PATH = "/metrics"
+LIVES = "/health"
+METHODS = ("GET", "HEAD")
 GOOD_SECONDS = 5.0
 """How long figures that others were asked for are good, whoever looks meanwhile."""
 SAMPLE_SECONDS = 2.0
@@ -23,7 +28,7 @@ PAGE_SECONDS = 0.5
 
 
 class MetricsPage:
-    """ASGI app: ``GET /metrics``, and nothing else. It never waits longer than a second for anybody."""
+    """ASGI app: ``GET /metrics`` and ``GET /health``, nothing else. It never waits longer than a second for anybody."""
 
     def __init__(self, metrics: Metrics, *, now: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
@@ -36,14 +41,18 @@ class MetricsPage:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        status, body = 200, b""
-        if scope["path"] != PATH:
+        status, kind, body = 200, CONTENT_TYPE, b""
+        if scope["path"] not in (PATH, LIVES):
             status = 404
-        elif scope["method"] not in ("GET", "HEAD"):
+        elif scope["method"] not in METHODS:
             status = 405
+        elif scope["path"] == LIVES:
+            kind, body = "application/json", b'{"status":"ok"}'
         else:
             body = await self.page()
-        headers = [(b"content-type", CONTENT_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        if status == 405:
+            headers.append((b"allow", ", ".join(METHODS).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

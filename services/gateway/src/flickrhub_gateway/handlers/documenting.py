@@ -26,7 +26,7 @@ ANY_CALL = (
     errors.RateLimited(retry_after=1),
     errors.HeadTooLarge(),
     HubError(),
-    errors.Unavailable("connections"),
+    errors.Unavailable("service"),
 )
 """What any call may answer: a GET with a body over the limit is refused, too, and every process stops some day."""
 
