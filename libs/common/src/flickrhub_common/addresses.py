@@ -17,6 +17,8 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_URL_LENGTH = 2048
+WIDEST = {4: 8, 6: 7}
+"""Prefix lengths: 10.0.0.0/8 and fc00::/7 are the largest networks that anybody has to himself."""
 MAX_HOST_LENGTH = 253
 REFUSED_ADDRESS = "its address isn't public"
 NO_HOST = "needs a host and a valid port"
@@ -60,13 +62,13 @@ class AddressPolicy:
 
     @classmethod
     def parse(cls, text: str) -> "AddressPolicy":
-        """Read a comma-separated list of CIDRs. Raises ValueError, also for what would allow every address."""
+        """Read a comma-separated list of CIDRs. Raises ValueError, also for networks wider than any private one."""
         try:
             networks = tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
         except ValueError:
             raise ValueError("must be a comma-separated list of networks such as 10.0.0.0/8") from None
-        if any(network.prefixlen == 0 for network in networks):
-            raise ValueError("a /0 would allow every address")
+        if any(network.prefixlen < WIDEST[network.version] for network in networks):
+            raise ValueError("a network wider than a /8 (of IPv6 a /7) would allow too much")
         if any(
             network.overlaps(inside) for network in networks if network.version == 6 for inside in (_MAPPED, _NAT64)
         ):

@@ -178,7 +178,7 @@ def _networks(value: str) -> str:
 
 
 AllowedNetworks = Annotated[str, AfterValidator(_networks)]
-"""Networks that may be called though not public; what would allow every address is refused."""
+"""Networks that may be called though not public; none is wider than any private one."""
 
 
 class CallbackTargetSettings(BaseSettings):
@@ -186,7 +186,8 @@ class CallbackTargetSettings(BaseSettings):
 
     callback_allow_cidrs: AllowedNetworks = Field(
         "",
-        description="Comma-separated networks that callbacks may reach though not public. A /0 is refused.",
+        description="Comma-separated networks that callbacks may reach though not public, none wider than a /8"
+        " (IPv6: /7).",
     )
 
     def address_policy(self) -> AddressPolicy:
@@ -199,7 +200,8 @@ class UploadSourceSettings(BaseSettings):
 
     upload_allow_cidrs: AllowedNetworks = Field(
         "",
-        description="Comma-separated networks that a photo_url may reach though not public. A /0 is refused.",
+        description="Comma-separated networks that a photo_url may reach though not public, none wider than a /8"
+        " (IPv6: /7).",
     )
 
     def photo_address_policy(self) -> AddressPolicy:
