@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from deploy.local.stack import identity
 from deploy.local.stack.backup import backup, restore
 from deploy.local.stack.down import clean, down
 from deploy.local.stack.errors import CannotStart, NotReady
@@ -16,8 +17,9 @@ from deploy.local.stack.places import Places
 from deploy.local.stack.programs import log_of
 from deploy.local.stack.rotate import rotate_keys
 from deploy.local.stack.run_tests import run_tests
-from deploy.local.stack.screen import complain, last_lines
+from deploy.local.stack.screen import complain, last_lines, say
 from deploy.local.stack.status import status
+from deploy.local.stack.supervise import Supervisor
 from deploy.local.stack.up import up
 
 INTERRUPTED = 130
@@ -96,7 +98,11 @@ def _follow_logs(places: Places, process: str) -> None:
     logs = sorted(str(path) for path in places.logs.glob(f"{process}.log"))
     if not logs:
         raise CannotStart(f"there are no such logs in {places.shown(places.logs)}/")
-    os.execvp("tail", ["tail", "-n", "20", "-F", *logs])  # noqa: S606 - no shell is wanted
+    follow = ["-F"]
+    if not Supervisor(places).answers() and not identity.left_running(places.programs):
+        say("FlickrHub isn't running here (make up starts it): this is what it said last.")
+        follow = []
+    os.execvp("tail", ["tail", "-n", "20", *follow, *logs])  # noqa: S606 - no shell is wanted
 
 
 def _show_log(places: Places, process: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic_settings import BaseSettings
 
-from deploy.local.stack import caller, credentials, executables, ports, programs
+from deploy.local.stack import caller, cli, credentials, executables, ports, programs
 from deploy.local.stack.errors import BadSetting
 from deploy.local.stack.places import Places
 from deploy.local.stack.plan import Plan, make
@@ -174,6 +174,18 @@ def test_a_second_make_up_compares_every_setting_of_every_service(settings: type
     names = {name.upper() for name in settings.model_fields} - decided_by_the_stack
     assert len(names) > 5
     assert caller.settings(dict.fromkeys(names, "x")).keys() == names
+
+
+def test_logs_of_what_does_not_run_are_shown_and_not_followed(
+    places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = places.logs / "gateway.log"
+    log.touch()
+    called: list[str] = []
+    monkeypatch.setattr(os, "execvp", lambda _, arguments: called.extend(arguments))
+    cli._follow_logs(places, "*")
+    assert called == ["tail", "-n", "20", str(log)]
+    assert capsys.readouterr().out.startswith("FlickrHub isn't running here")
 
 
 def test_every_port_is_the_callers_to_set() -> None:

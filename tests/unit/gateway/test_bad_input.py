@@ -1,5 +1,6 @@
 """Bad input, and what it gets: a 4xx in the envelope, every wrong field named, nothing stored, nothing repeated."""
 
+import gzip
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -192,6 +193,16 @@ async def test_a_body_that_isnt_called_json_is_refused(
     reply = await http.post(path, content=json.dumps(GOOD).encode(), headers=headers)
     _refused(reply, 415, "ERR_UNSUPPORTED_MEDIA_TYPE")
     assert not around.jobs.kept
+
+
+async def test_an_encoded_body_is_refused_for_its_encoding(http: httpx2.AsyncClient, around: Surroundings) -> None:
+    body = gzip.compress(json.dumps(GOOD).encode())
+    reply = await http.post(REST, content=body, headers={**JSON, "content-encoding": "gzip"})
+    refused = _refused(reply, 415, "ERR_UNSUPPORTED_MEDIA_TYPE")
+    assert refused["error"]["message"] == "Send the body as it is, without a Content-Encoding."
+    assert not around.jobs.kept
+    reply = await http.post(REST, json=GOOD, headers={"content-encoding": "Identity"})
+    assert reply.status_code == 202
 
 
 @pytest.mark.parametrize("given", ["application/json; charset=utf-8", "Application/JSON", "application/json;v=1"])

@@ -38,6 +38,8 @@ async def json_body(request: Request) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
     try:
         body = await request.body()
     except ClientDisconnect as error:
