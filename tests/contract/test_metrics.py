@@ -167,10 +167,10 @@ async def test_no_page_says_a_key_a_user_a_method_or_a_host(account: Account, re
             assert hidden not in page
 
 
-async def test_the_public_port_has_no_metrics_and_the_metrics_port_nothing_else() -> None:
+async def test_the_public_port_has_no_metrics_and_the_metrics_port_nothing_of_the_public_but_that_it_lives() -> None:
     async with httpx2.AsyncClient(verify=NOBODY, trust_env=False) as http:
         assert (await http.get(f"{needed('GATEWAY_URL')}/metrics")).status_code == 404
         inside = f"http://127.0.0.1:{needed('GATEWAY_METRICS_PORT')}"
-        assert (await http.get(f"{inside}/health")).status_code == 404
+        assert (await http.get(f"{inside}/health/ready")).status_code == 404
         assert (await http.post(f"{inside}/metrics")).status_code == 405
         assert (await http.head(f"{inside}/metrics")).content == b""
