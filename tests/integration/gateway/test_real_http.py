@@ -60,7 +60,7 @@ def _length(count: int) -> bytes:
         ([HEAD, _length(len(GOOD)), GOOD], 415, "ERR_UNSUPPORTED_MEDIA_TYPE"),
         ([HEAD, JSON, b"Content-Length: 3\r\n", _length(4), b"{}{}"], 400, "ERR_INVALID_REQUEST"),
         ([HEAD, JSON, b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
-        ([HEAD, JSON, b"Content-Encoding: gzip\r\n", _length(2), b"\x1f\x8b"], 400, "ERR_INVALID_REQUEST"),
+        ([HEAD, JSON, b"Content-Encoding: gzip\r\n", _length(2), b"\x1f\x8b"], 415, "ERR_UNSUPPORTED_MEDIA_TYPE"),
         ([HEAD, JSON, b"Upgrade: websocket\r\nConnection: upgrade\r\n", _length(2), b"{}"], 400, "ERR_INVALID_REQUEST"),
         ([b"BREW / HTTP/1.1\r\nHost: hub\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
         ([b"GET /\xc3\xbc HTTP/1.1\r\nHost: hub\r\n\r\n"], 400, "ERR_INVALID_REQUEST"),
