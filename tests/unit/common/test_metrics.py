@@ -1,6 +1,7 @@
 """Metrics: what is counted where, and that nobody outside can make a series."""
 
 import math
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 
@@ -64,6 +65,14 @@ def test_a_measurement_below_zero_is_zero_as_clocks_differ() -> None:
     metrics.histogram(MEASURED).observe(-5, "red")
     assert figure(shown(metrics), "test_measured_seconds_sum", colour="red") == 0
     assert figure(shown(metrics), "test_measured_seconds_bucket", colour="red", le="1.0") == 1
+
+
+@pytest.mark.parametrize("zone", [UTC, None], ids=["with its zone", "without, which is UTC"])
+def test_the_time_between_two_moments_is_taken_whether_they_tell_their_zone_or_not(zone: tzinfo | None) -> None:
+    metrics = Metrics([MEASURED])
+    end = datetime(2026, 11, 21, 4, 30, 7, tzinfo=timezone(timedelta(hours=2)))
+    metrics.histogram(MEASURED).lasted(datetime(2026, 11, 21, 2, 30, tzinfo=zone), end, "red")
+    assert figure(shown(metrics), "test_measured_seconds_sum", colour="red") == 7
 
 
 def test_a_figure_nobody_has_taken_isnt_shown_nor_one_that_was_forgotten() -> None:

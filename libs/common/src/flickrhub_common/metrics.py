@@ -11,6 +11,7 @@ one look into a dictionary, and shown as 0 before it moves.
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import product
 from typing import Generic, TypeVar
@@ -134,6 +135,14 @@ class Histogram(_Bound[prometheus.Histogram]):
     def observe(self, measured: float, *values: str) -> None:
         """Take note of one measurement; below zero is zero, since clocks differ."""
         self._at(values).observe(max(0.0, measured))
+
+    def lasted(self, begin: datetime, end: datetime, *values: str) -> None:
+        """Take note of the seconds between two moments; one without a zone, which nobody of ours sends, is UTC's."""
+        self.observe((_in_utc(end) - _in_utc(begin)).total_seconds(), *values)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Gauge(_Bound[prometheus.Gauge]):

@@ -1,7 +1,6 @@
 """What executors count, for operators: the definitions, and the port ``Meter`` on them."""
 
 import re
-from datetime import datetime
 
 from flickrhub_common.contracts import JobFailed, JobRequested, Target
 from flickrhub_common.method_classes import CLASSES, class_of
@@ -195,7 +194,7 @@ class PrometheusMeter(Meter):
         self._ended.add(target, class_of(job.target, job.method), job_outcome(outcome))
         if job.accepted_at is not None and not job.replay:
             state = "failed" if isinstance(outcome, JobFailed) else "completed"
-            self._seconds.observe(_seconds(job.accepted_at, outcome.at), target, state)
+            self._seconds.lasted(job.accepted_at, outcome.at, target, state)
 
 
 def watch_budgets(metrics: Metrics, limits: RedisLimits, *, per_hour: int) -> None:
@@ -234,7 +233,3 @@ def call_outcome(failure: CallFailed) -> str:
     if _FLICKR_CODE.fullmatch(code):
         return "busy" if failure.retryable else "refused"
     return "photo" if code.startswith("ERR_PHOTO_") else _CALL_ENDS.get(code, "other")
-
-
-def _seconds(begin: datetime, end: datetime) -> float:
-    return (end - begin).total_seconds()

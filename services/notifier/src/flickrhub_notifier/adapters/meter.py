@@ -105,7 +105,7 @@ class PrometheusMeter(Meter):
         self._ended.add(outcome)
         replayed = delivery.replays or delivery.job_replay
         if outcome == "delivered" and delivery.accepted_at is not None and not replayed:
-            self._callback_seconds.observe((at - delivery.accepted_at).total_seconds())
+            self._callback_seconds.lasted(delivery.accepted_at, at)
 
     def shut(self) -> None:
         """An endpoint is left alone from now on."""
